@@ -1,0 +1,123 @@
+// agent: the parts of the agent, and what each offers the others. Everything here runs inside other people's processes: general
+// registers only, no libc, no allocation, silent. See README.md for the rules and the check that keeps them.
+#pragma once
+#include "agent/state.h"
+#include "agent/sys.h"
+#include "agent/text.h"
+#include "agent/trap.h"
+#include "wire/wire.h"
+
+namespace skep::agent {
+
+/// Copies a path from the program: its length, or -EFAULT / -ENAMETOOLONG.
+s64 copy_path(char (&out)[4096], u64 user);
+
+// stacks.cc
+bool map_stacks();
+/// True when a thread whose stack pointer is `sp` cannot be inside anything of ours any more.
+bool left_behind(u64 sp);
+
+// control.cc: the control connection
+struct HostCall {
+  WireOp op;
+  u64 a[6];
+  void* payload = nullptr;  ///< reply payload goes here, cut at payload_cap
+  u32 payload_cap = 0;
+  u32 payload_len = 0;  ///< out: what came
+  s32 fds[3] = {-1, -1, -1};  ///< out: received, close-on-exec
+  u32 n_fds = 0;
+};
+/// Asks the host, connecting first if need be. >= 0 or -errno; -EIO when there is no host.
+s64 host_call(HostCall& c);
+/// True once this process has an identity. Connects if it has not.
+bool registered();
+/// Says hello for a new image or a fork child. REQUIRES: the connection is made and locked, or nobody else can be running.
+s64 connect_host(bool first, HostCall* hello);
+void note(const char* text);
+
+// signals.cc: SIGSEGV and SIGBUS stay ours for guarded copies; the program's own view of them is kept beside.
+void take_fault_signals();
+void on_rt_sigaction(TrapFrame* f);
+void on_rt_sigprocmask(TrapFrame* f);
+void on_rt_sigsuspend(TrapFrame* f);
+/// Replaces the mask that argument i points to, for the length of the call, if it would block SIGSEGV or SIGBUS.
+void widen_mask(TrapFrame* f, int i);
+
+// memory.cc: guarded access to the program's memory: 0 or -EFAULT
+s64 read_user(void* dst, u64 src, u64 n);
+s64 write_user(u64 dst, const void* src, u64 n);
+s64 read_user_string(char* dst, u64 size, u64 src);
+
+// fire.cc: programs run
+void fire_enter(TrapFrame* f);
+void fire_exit(TrapFrame* f, s64 ret);
+void fire_exec_exit();
+void sync_ring_maps();
+
+// exec.cc
+void on_execve(TrapFrame* f);
+void on_execveat(TrapFrame* f);
+
+// process.cc: fork and friends, and our own descriptors
+void on_clone(TrapFrame* f);
+void on_clone3(TrapFrame* f);
+void on_fork(TrapFrame* f);
+void after_fork(TrapFrame* f);
+void on_close(TrapFrame* f);
+void on_close_range(TrapFrame* f);
+void on_dup_over(TrapFrame* f);
+void on_prctl(TrapFrame* f);
+void on_seccomp(TrapFrame* f);
+/// Closes of a BPF client are seen by the host before they return: ids are gone then, as on Linux.
+void after_close_of(TrapFrame* f, s64 fd);
+void sync_closes(TrapFrame* f);
+bool own_fd(s64 fd);
+/// Moves a descriptor out of the program's way. Returns its new number.
+s32 park_fd(s32 fd, bool cloexec);
+
+// bpf.cc: the calls that the host answers
+/// Non-zero once this process has had a BPF fd from us (or may have inherited one): only then its other calls are looked at.
+extern u32 bpf_client;
+extern u32 has_mappings;  ///< non-zero once it has mapped one
+void on_bpf(TrapFrame* f);
+void on_perf_event_open(TrapFrame* f);
+void on_ioctl(TrapFrame* f);
+void on_mmap(TrapFrame* f);
+void on_munmap(TrapFrame* f);
+void on_setrlimit(TrapFrame* f);
+void on_prlimit64(TrapFrame* f);
+
+// rings.cc: waiting on ring buffers and perf events
+struct FdStat {
+  u64 dev, ino;
+  u32 mode;
+};
+s64 stat_fd(s32 fd, FdStat* out);
+/// The object behind an fd of ours, from a small cache by inode or from the host; false when it is none.
+bool identify(s32 fd, WireObject* out);
+void remember_object(const WireObject& o);
+void on_poll(TrapFrame* f);
+void after_poll(TrapFrame* f);
+void on_select(TrapFrame* f);
+void after_select(TrapFrame* f);
+void on_epoll_ctl(TrapFrame* f);
+void on_epoll_wait(TrapFrame* f);
+void after_epoll_wait(TrapFrame* f);
+extern u32 ring_users;  ///< non-zero once this process knows a ring-like object: only then its waits are looked at
+
+// paths.cc: the virtual files
+void on_path0(TrapFrame* f);    ///< path is the first argument
+void on_pathat(TrapFrame* f);   ///< dirfd, path
+void on_two_paths(TrapFrame* f);
+void on_two_pathsat(TrapFrame* f);
+void on_statfs(TrapFrame* f);
+void on_fstatfs(TrapFrame* f);
+void on_readlink(TrapFrame* f);
+void on_readlinkat(TrapFrame* f);
+void on_mount(TrapFrame* f);
+
+// table.cc
+using Handler = void (*)(TrapFrame*);
+void fill_table();
+
+}  // namespace skep::agent

@@ -1,0 +1,326 @@
+// agent: the control connection. One a process; requests are whole frames and so are replies, see wire/wire.h.
+//
+// While a request is under way all signals but our two are blocked: nothing can jump out of the middle of a frame.
+#include "agent/agent.h"
+#include "base/atomic.h"
+#include "base/bytes.h"
+
+namespace skep::agent {
+namespace {
+
+constexpr u32 MAX_SEGMENTS = 24, MAX_FDS_ASKED = 16;
+constexpr u64 CHUNK = 8192;
+constexpr u64 ALL_BUT_FAULTS = ~(1ULL << 10 | 1ULL << 6 | 1ULL << 8 | 1ULL << 18);  // SIGSEGV, SIGBUS, SIGKILL, SIGSTOP
+
+struct Iovec {
+  void* base;
+  u64 len;
+};
+struct Msghdr {
+  void* name;
+  u32 namelen, pad0;
+  Iovec* iov;
+  u64 iovlen;
+  void* control;
+  u64 controllen;
+  s32 flags, pad1;
+};
+struct CmsgFds {
+  u64 len;
+  s32 level, type;
+  s32 fds[4];
+};
+
+struct Segment {
+  u64 addr;
+  u64 len;
+};
+
+/// All that a request names of the caller, growing from one try to the next.
+struct Asked {
+  Segment memory[MAX_SEGMENTS];
+  u32 n_memory;
+  s32 fds[MAX_FDS_ASKED];
+  u32 n_fds;
+};
+
+bool send_all(s32 fd, const void* p, u64 n) {
+  const u8* at = static_cast<const u8*>(p);
+  while (n > 0) {
+    Iovec iov{const_cast<u8*>(at), n};
+    Msghdr m{};
+    m.iov = &iov;
+    m.iovlen = 1;
+    const s64 rc = sys(NR_sendmsg, fd, &m, 0x4000 /* MSG_NOSIGNAL */);
+    if (rc == -EINTR_) continue;
+    if (rc <= 0) return false;
+    at += rc;
+    n -= static_cast<u64>(rc);
+  }
+  return true;
+}
+
+/// Fills n bytes; descriptors that come with them are added to `c`.
+bool receive_all(s32 fd, void* p, u64 n, HostCall* c) {
+  u8* at = static_cast<u8*>(p);
+  while (n > 0) {
+    Iovec iov{at, n};
+    CmsgFds cmsg{};
+    Msghdr m{};
+    m.iov = &iov;
+    m.iovlen = 1;
+    m.control = &cmsg;
+    m.controllen = sizeof cmsg;
+    const s64 rc = sys(NR_recvmsg, fd, &m, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+    if (rc == -EINTR_) continue;
+    if (rc <= 0) return false;
+    if (m.controllen >= 16 && cmsg.level == 1 && cmsg.type == 1) {
+      const u64 count = (cmsg.len - 16) / 4;
+      for (u64 i = 0; i < count && i < 4; ++i) {
+        if (c != nullptr && c->n_fds < 3)
+          c->fds[c->n_fds++] = cmsg.fds[i];
+        else
+          sys(NR_close, cmsg.fds[i]);
+      }
+    }
+    at += rc;
+    n -= static_cast<u64>(rc);
+  }
+  return true;
+}
+
+bool send_memory(s32 fd, const Segment& s, u8* chunk) {
+  // Whether it can be read has to be known before its header goes out: a dry pass over its pages.
+  WireMemory h{s.addr, static_cast<u32>(s.len), 0};
+  for (u64 at = 0; at < s.len && h.fault == 0; at += PAGE_SIZE)
+    if (read_user(chunk, s.addr + at, 1) != 0) h.fault = 1;
+  if (s.len > 0 && read_user(chunk, s.addr + s.len - 1, 1) != 0) h.fault = 1;
+  if (h.fault != 0) h.len = 0;
+  if (!send_all(fd, &h, sizeof h)) return false;
+  for (u64 at = 0; at < h.len;) {
+    const u64 n = h.len - at < CHUNK ? h.len - at : CHUNK;
+    if (read_user(chunk, s.addr + at, n) != 0) zero_bytes(chunk, n);  // unmapped meanwhile by another thread: as good as anything
+    if (!send_all(fd, chunk, n)) return false;
+    at += n;
+  }
+  return true;
+}
+
+u64 readable_length(const Segment& s) {
+  u8 b;
+  for (u64 at = 0; at < s.len; at += PAGE_SIZE)
+    if (read_user(&b, s.addr + at, 1) != 0) return 0;
+  return s.len > 0 && read_user(&b, s.addr + s.len - 1, 1) != 0 ? 0 : s.len;
+}
+
+bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
+  WireRequest r{};
+  r.magic = WIRE_MAGIC;
+  r.op = c.op;
+  r.n_memory = static_cast<u16>(asked.n_memory);
+  r.n_fds = static_cast<u16>(asked.n_fds);
+  for (int i = 0; i < 6; ++i) r.a[i] = c.a[i];
+  // Lengths must agree with what send_memory() will find; a range that another thread unmaps in between ends the connection, no more.
+  u64 length = sizeof r + asked.n_fds * sizeof(WireFd);
+  for (u32 i = 0; i < asked.n_memory; ++i) length += sizeof(WireMemory) + readable_length(asked.memory[i]);
+  if (length > WIRE_MAX_FRAME) return false;
+  r.length = static_cast<u32>(length);
+  if (!send_all(fd, &r, sizeof r)) return false;
+  for (u32 i = 0; i < asked.n_memory; ++i)
+    if (!send_memory(fd, asked.memory[i], chunk)) return false;
+  for (u32 i = 0; i < asked.n_fds; ++i) {
+    WireFd w{};
+    FdStat st;
+    w.fd = asked.fds[i];
+    w.rc = static_cast<s32>(stat_fd(w.fd, &st));
+    if (w.rc == 0) {
+      w.dev = st.dev;
+      w.ino = st.ino;
+      w.mode = st.mode;
+    }
+    if (!send_all(fd, &w, sizeof w)) return false;
+  }
+  return true;
+}
+
+/// Reads the rest of a Return: payload, then what goes into the caller's memory.
+bool receive_results(s32 fd, const WireReply& r, HostCall& c, u8* chunk, bool* fault) {
+  u64 left = r.payload;
+  u64 at = 0;
+  while (left > 0) {
+    const u64 n = left < CHUNK ? left : CHUNK;
+    if (!receive_all(fd, chunk, n, &c)) return false;
+    for (u64 i = 0; i < n && at < c.payload_cap; ++i) static_cast<u8*>(c.payload)[at++] = chunk[i];
+    left -= n;
+  }
+  c.payload_len = static_cast<u32>(at);
+  for (u32 i = 0; i < r.n_writes; ++i) {
+    WireMemory h;
+    if (!receive_all(fd, &h, sizeof h, &c)) return false;
+    for (u64 done = 0; done < h.len;) {
+      const u64 n = h.len - done < CHUNK ? h.len - done : CHUNK;
+      if (!receive_all(fd, chunk, n, &c)) return false;
+      if (write_user(h.addr + done, chunk, n) != 0) *fault = true;
+      done += n;
+    }
+  }
+  return true;
+}
+
+void add_string(Asked& asked, u64 addr, u64 max, u8* chunk) {
+  // As long as it is, NUL included, or as far as asked; unreadable: one byte at the place, which then reports the fault.
+  u64 n = 0;
+  while (n < max) {
+    u64 step = PAGE_SIZE - (addr + n) % PAGE_SIZE;
+    if (step > 256) step = 256;
+    if (step > max - n) step = max - n;
+    if (read_user(chunk, addr + n, step) != 0) {
+      n += 1;  // the fault is part of the range
+      break;
+    }
+    u64 i = 0;
+    while (i < step && chunk[i] != 0) ++i;
+    n += i;
+    if (i < step) {
+      ++n;
+      break;
+    }
+  }
+  asked.memory[asked.n_memory++] = Segment{addr, n};
+}
+
+s64 exchange_frames(s32 fd, HostCall& c) {
+  u8 chunk[CHUNK];
+  Asked asked{};
+  if (c.op == WireOp::Bpf && c.a[2] != 0 && c.a[2] <= PAGE_SIZE) asked.memory[asked.n_memory++] = Segment{c.a[1], c.a[2]};
+  for (u32 tries = 0; tries < MAX_SEGMENTS + MAX_FDS_ASKED; ++tries) {
+    if (!send_request(fd, c, asked, chunk)) return -EIO_;
+    WireReply r;
+    if (!receive_all(fd, &r, sizeof r, &c) || r.magic != WIRE_MAGIC) return -EIO_;
+    switch (r.kind) {
+      case WireKind::NeedMemory:
+        if (asked.n_memory == MAX_SEGMENTS) return -EIO_;
+        asked.memory[asked.n_memory++] = Segment{r.addr, r.len};
+        break;
+      case WireKind::NeedString:
+        if (asked.n_memory == MAX_SEGMENTS) return -EIO_;
+        add_string(asked, r.addr, r.len, chunk);
+        break;
+      case WireKind::NeedFd:
+        if (asked.n_fds == MAX_FDS_ASKED) return -EIO_;
+        asked.fds[asked.n_fds++] = static_cast<s32>(r.rc);
+        break;
+      case WireKind::Return: {
+        bool fault = false;
+        if (!receive_results(fd, r, c, chunk, &fault)) return -EIO_;
+        if (!fault) return r.rc;
+        for (u32 i = 0; i < c.n_fds; ++i) sys(NR_close, c.fds[i]);
+        c.n_fds = 0;
+        return -EFAULT_;
+      }
+      default:
+        return -EIO_;
+    }
+  }
+  return -EIO_;
+}
+
+bool lock_control() {
+  for (u32 i = 0; i < 400000; ++i) {
+    u32 expected = 0;
+    if (compare_exchange(&process->lock, expected, 1)) return true;
+    sys(NR_sched_yield);
+  }
+  return false;  // its holder was killed in a vfork child or is stopped: do without
+}
+
+void drop_connection() {
+  if (process->control != 0) sys(NR_close, process->control - 1);
+  process->control = 0;
+  process->owner = 0;
+  process->dead = 1;
+}
+
+s32 open_control() {
+  const s64 fd = sys(NR_socket, 1 /* AF_UNIX */, 1 | 02000000 /* STREAM | CLOEXEC */, 0);
+  if (fd < 0) return static_cast<s32>(fd);
+  struct {
+    u16 family;
+    char path[108];
+  } addr{};
+  addr.family = 1;
+  append(addr.path, sizeof addr.path, session.dir);
+  if (!append(addr.path, sizeof addr.path, "/ctl")) return -1;
+  const s64 timeout[2] = {30, 0};
+  sys(NR_setsockopt, fd, 1, 20 /* SO_RCVTIMEO */, timeout, sizeof timeout);
+  sys(NR_setsockopt, fd, 1, 21 /* SO_SNDTIMEO */, timeout, sizeof timeout);
+  if (const s64 rc = sys(NR_connect, fd, &addr, sizeof addr); rc != 0) {
+    sys(NR_close, fd);
+    return static_cast<s32>(rc);
+  }
+  return park_fd(static_cast<s32>(fd), true);
+}
+
+}  // namespace
+
+s64 connect_host(bool first, HostCall* hello) {
+  const s32 fd = open_control();
+  if (fd < 0) {
+    process->dead = 1;
+    return -EIO_;
+  }
+  process->control = fd + 1;
+  session.inherited_control = fd;
+  hello->op = WireOp::Hello;
+  hello->a[0] = first ? HELLO_EXEC : 0;
+  const s64 rc = exchange_frames(fd, *hello);
+  if (rc < 0) {
+    drop_connection();
+    return -EIO_;
+  }
+  process->owner = static_cast<const WireHello*>(hello->payload)->owner;
+  return 0;
+}
+
+s64 host_call(HostCall& c) {
+  if (!session.active || load_relaxed(&process->dead) != 0) return -EIO_;
+  const u64 block = ALL_BUT_FAULTS;
+  u64 old = 0;
+  sys(NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &block, &old, 8);
+  s64 rc = -EIO_;
+  if (lock_control()) {
+    if (process->control == 0) {
+      WireHello w{};
+      HostCall hello{};
+      hello.payload = &w;
+      hello.payload_cap = sizeof w;
+      rc = connect_host(false, &hello);
+      for (u32 i = 0; i < hello.n_fds; ++i) sys(NR_close, hello.fds[i]);
+    } else {
+      rc = 0;
+    }
+    if (rc == 0 && c.op != WireOp::Hello) {
+      rc = exchange_frames(process->control - 1, c);
+      if (rc == -EIO_) drop_connection();
+    }
+    store_release(&process->lock, 0);
+  }
+  sys(NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &old, 0, 8);
+  return rc;
+}
+
+bool registered() {
+  if (load_relaxed(&process->owner) != 0) return true;
+  HostCall c{};
+  c.op = WireOp::Hello;
+  return host_call(c) == 0 && process->owner != 0;
+}
+
+void note(const char* text) {
+  HostCall c{};
+  c.op = WireOp::Note;
+  c.a[0] = reinterpret_cast<u64>(text);
+  host_call(c);
+}
+
+}  // namespace skep::agent

@@ -1,0 +1,233 @@
+// agent: an event: the programs attached to this system call run, here, now. Linux: kernel/trace/trace_syscalls.c:perf_syscall_enter(),
+// kernel/trace/trace_kprobe.c:kprobe_perf_func()
+//
+// Who may run: a thread that is in no run already (else recursion_misses) and gets a virtual CPU (else missed). The slot is taken before
+// the list is looked at: the host frees what it unpublished once every slot owned at that time has moved on.
+#include "agent/agent.h"
+#include "base/atomic.h"
+#include "base/bytes.h"
+#include "buffers/doorbell.h"
+#include "buffers/ringbuf.h"
+#include "interp/interp.h"
+#include "maps/map_ops.h"
+#include "probes/contexts.h"
+
+namespace skep::agent {
+namespace {
+
+constexpr u32 CPU_TRIES = 16;
+
+/// What a run shows beside its registers; readable by probe_read_kernel().
+struct Synthetic {
+  PtRegs user;    ///< the caller's, as the kernel saves them at entry
+  PtRegs kernel;  ///< at the probed function: di -> user
+  SyntheticTask task;
+};
+
+struct Env : RunEnv {
+  const Synthetic* synthetic;
+};
+
+u64 pid_tgid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getpid)) << 32 | static_cast<u64>(sys(NR_gettid)); }
+u64 uid_gid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getgid)) << 32 | static_cast<u64>(sys(NR_getuid)); }
+void comm(RunEnv*, char out[16]) noexcept {
+  zero_bytes(out, 16);
+  sys(NR_prctl, 16 /* PR_GET_NAME */, out);
+}
+u64 clock_ns(int clock) noexcept {
+  s64 ts[2] = {};
+  sys(228 /* clock_gettime */, clock, ts);
+  return static_cast<u64>(ts[0]) * 1000000000ULL + static_cast<u64>(ts[1]);
+}
+u64 ktime(RunEnv*) noexcept { return clock_ns(1); }
+u64 boottime(RunEnv*) noexcept { return clock_ns(7); }
+u64 current_task(RunEnv* env) noexcept { return reinterpret_cast<u64>(&static_cast<Env*>(env)->synthetic->task); }
+long read_memory(RunEnv*, void* dst, const void* src, u64 n) noexcept { return skep_guarded_copy(dst, src, n); }
+long read_string(RunEnv*, void* dst, u64 size, const void* src) noexcept {
+  if (size == 0) return 0;
+  const s64 n = read_user_string(static_cast<char*>(dst), size, reinterpret_cast<u64>(src));
+  if (n > static_cast<s64>(size)) {
+    static_cast<char*>(dst)[size - 1] = '\0';
+    return static_cast<long>(size);
+  }
+  return n;
+}
+void wake_host(RunEnv*) noexcept {
+  if (session.seccomp) {
+    store_release(&session.window.ram->no_futex, 1);  // the host looks by itself
+    return;
+  }
+  sys(NR_futex, &session.window.ram->doorbell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0);
+}
+
+/// The processor this thread is on, without a syscall. Linux: arch/x86/include/asm/segment.h:vdso_read_cpunode()
+u32 this_cpu() {
+  u32 limit = 0;
+  asm volatile("lsl %1, %0" : "=r"(limit) : "r"(0x7bu));
+  return limit & 0xfff;
+}
+
+RunSlot* take_cpu() {
+  for (u32 i = 0; i < CPU_TRIES; ++i) {
+    if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, this_cpu())) return slot;
+    // Its holders are on other processors, or one was preempted in the middle: let it finish.
+    if (session.seccomp) break;
+    sys(NR_sched_yield);
+  }
+  fetch_add(&session.window.ram->missed, 1);
+  return nullptr;
+}
+
+MapDesc* trust_intent(const Window& w, u64 addr) noexcept {
+  const RomHeader* rom = w.rom;
+  return addr >= rom->rom_base && addr - rom->rom_base <= rom->rom_size - sizeof(MapDesc) ? reinterpret_cast<MapDesc*>(addr) : nullptr;
+}
+void recover_intent(const Window& w, RunSlot* slot) noexcept { recover_map_intent(w, slot, trust_intent); }
+
+/// False when this thread is in the middle of a run (a signal handler interrupted it): the event is skipped and counted.
+bool may_run(const TrapFrame* f) {
+  if (thread.in_run == 0) return true;
+  RunSlot* slot = &session.window.ram->slots[thread.in_run - 1];
+  if (!left_behind(f->sp)) {
+    fetch_add(&session.window.ram->recursion_misses, 1);
+    return false;
+  }
+  // The run was left by siglongjmp. Unless the host has recovered the slot, it still is this thread's to clean up.
+  thread.in_run = 0;
+  if (load_acquire(&slot->owner) == process->owner && load_relaxed(&slot->seq) == thread.in_run_seq)
+    slot_recover(session.window, slot, SlotRecovery{recover_intent, ringbuf_recover_record});
+  return true;
+}
+
+void fill_registers(Synthetic& s, const TrapFrame& f, s64 ax) {
+  s = Synthetic{};
+  copy_bytes(&s.user, &f, 15 * sizeof(u64));
+  s.user.ax = static_cast<u64>(ax);
+  s.user.cx = f.ret;
+  s.user.r11 = 0x246;
+  s.user.orig_ax = f.nr;
+  s.user.ip = f.ret;
+  s.user.cs = 0x33;
+  s.user.ss = 0x2b;
+  s.user.flags = 0x246;
+  s.user.sp = f.sp;
+  s.kernel.cs = 0x10;
+  s.kernel.ss = 0x18;
+  s.kernel.flags = 0x246;
+  s.kernel.sp = reinterpret_cast<u64>(&s.user);
+  s.kernel.di = reinterpret_cast<u64>(&s.user);
+  s.kernel.orig_ax = ~0ULL;
+}
+
+union Context {
+  PtRegs regs;
+  TpEnterRecord enter;
+  TpExitRecord exit;
+};
+
+u32 make_context(Context& c, const ProbeEntry& p, const Synthetic& s, const TrapFrame& f, s64 ret) {
+  switch (p.kind) {
+    case ProbeKind::Kprobe:
+    case ProbeKind::Kretprobe:
+      c.regs = s.kernel;
+      c.regs.ip = p.symbol_addr;
+      if (p.kind == ProbeKind::Kretprobe) c.regs.ax = static_cast<u64>(ret);
+      return sizeof(PtRegs);
+    case ProbeKind::TpEnter:
+      c.enter = TpEnterRecord{};
+      c.enter.common_type = static_cast<u16>(p.event_id);
+      c.enter.syscall_nr = static_cast<s32>(f.nr);
+      for (int i = 0; i < 6; ++i) c.enter.args[i] = f.arg(i);
+      return sizeof(TpEnterRecord);
+    default:
+      c.exit = TpExitRecord{};
+      c.exit.common_type = static_cast<u16>(p.event_id);
+      c.exit.syscall_nr = static_cast<s32>(f.nr);
+      c.exit.ret = ret;
+      return sizeof(TpExitRecord);
+  }
+}
+
+void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
+  if (f->nr >= MAX_SYSCALLS || !may_run(f) || !registered()) return;
+  sync_ring_maps();
+  RunSlot* slot = take_cpu();
+  if (slot == nullptr) return;
+  thread.in_run_seq = load_relaxed(&slot->seq);
+  thread.in_run = slot_index(session.window, slot) + 1;
+  const RomHeader* rom = session.window.rom;
+  // Pairs with the store in probes/attach.cc:publish().
+  const ProbeList* list = load_seq_cst(exit_side ? &rom->exit[f->nr] : &rom->enter[f->nr]);
+  if (list != nullptr) {
+    Synthetic synthetic;
+    fill_registers(synthetic, *f, exit_side ? ret : -ENOSYS_);
+    synthetic.task.pid = static_cast<s32>(sys(NR_gettid));
+    synthetic.task.tgid = static_cast<s32>(sys(NR_getpid));
+    comm(nullptr, synthetic.task.comm);
+    Env env{};
+    env.pid_tgid = pid_tgid;
+    env.uid_gid = uid_gid;
+    env.comm = comm;
+    env.current_task = current_task;
+    env.ktime_ns = ktime;
+    env.boot_ns = boottime;
+    env.read_memory = read_memory;
+    env.read_string = read_string;
+    env.futex_wake_host = wake_host;
+    env.synthetic = &synthetic;
+    for (u32 i = 0; i < list->count; ++i) {
+      const ProbeEntry& p = list->entries[i];
+      Context context;
+      RunCtx run;
+      run.ctx_size = make_context(context, p, synthetic, *f, ret);
+      run.op = OpCtx{session.window, slot, slot_index(session.window, slot)};
+      run.prog = p.prog;
+      run.probe = &p;
+      run.ctx = reinterpret_cast<u8*>(&context);
+      run.env = &env;
+      run.extra = AddrRange{reinterpret_cast<u64>(&synthetic), sizeof synthetic};
+      interp_run(run);
+    }
+  }
+  thread.in_run = 0;
+  slot_release(slot);
+}
+
+RingMapping mapped[MAX_RINGS];
+
+}  // namespace
+
+void sync_ring_maps() {
+  const RomHeader* rom = session.window.rom;
+  const u32 generation = load_acquire(&rom->ring_generation);
+  if (generation == load_acquire(&session.ring_generation)) return;
+  HostCall c{};
+  c.op = WireOp::RamFile;
+  if (host_call(c) != 0 || c.n_fds != 1) return;
+  for (u32 i = 0; i < rom->nr_ring_maps && i < MAX_RINGS; ++i) {
+    const RingMapping m = rom->ring_maps[i];
+    if (m.addr == mapped[i].addr && m.ram_offset == mapped[i].ram_offset && m.data_size == mapped[i].data_size) continue;
+    mapped[i] = m;
+    if (m.addr == 0) continue;
+    const u64 head = 2 * PAGE_SIZE;
+    sys(NR_mmap, m.addr, head + m.data_size, 3, 0x4011 /* SHARED|FIXED|NORESERVE */, c.fds[0], m.ram_offset);
+    sys(NR_mmap, m.addr + head + m.data_size, m.data_size, 3, 0x4011, c.fds[0], m.ram_offset + head);
+    sys(NR_madvise, m.addr, head + 2 * m.data_size, 16 /* MADV_DONTDUMP */);
+  }
+  sys(NR_close, c.fds[0]);
+  store_release(&session.ring_generation, generation);
+}
+
+void fire_enter(TrapFrame* f) { run_programs(f, false, 0); }
+void fire_exit(TrapFrame* f, s64 ret) { run_programs(f, true, ret); }
+
+/// A successful execve returns in nobody: the new image says so. Linux: the syscall exit of the new program.
+void fire_exec_exit() {
+  if (session.window.rom == nullptr || (session.window.rom->interest[NR_execve] & INTEREST_EXIT) == 0) return;
+  TrapFrame f{};
+  f.nr = NR_execve;
+  f.sp = reinterpret_cast<u64>(&f);
+  fire_exit(&f, 0);
+}
+
+}  // namespace skep::agent

@@ -1,0 +1,223 @@
+// agent: the virtual files. Paths under a few directories stand for files in the session's private directory, which the host fills as
+// they are asked for; the call is made there instead. Everything else of a path is the kernel's business: relative paths, links, rights.
+#include "agent/agent.h"
+#include "base/atomic.h"
+
+namespace skep::agent {
+namespace {
+
+/// What stands under these is the session's. The host decides what each holds (host/virtual_files.cc).
+constexpr const char* VIRTUAL[] = {
+    "/sys/fs/bpf",        "/sys/kernel/tracing", "/sys/kernel/debug/tracing", "/sys/bus/event_source/devices/kprobe",
+    "/sys/bus/event_source/devices/uprobe", "/sys/kernel/btf", "/proc/kallsyms",
+};
+
+bool is_virtual(const char* path) {
+  if (path[0] != '/' || (path[1] != 's' && path[1] != 'p')) return false;
+  for (const char* v : VIRTUAL)
+    if (starts_with(path, v)) {
+      const char next = path[length_of(v)];
+      if (next == '\0' || next == '/') return true;
+    }
+  return false;
+}
+
+/// Cheap look at a path in the program's memory: only /s and /p can be ours.
+bool may_be_virtual(u64 user) {
+  char c[2];
+  return user != 0 && read_user(c, user, 2) == 0 && c[0] == '/' && (c[1] == 's' || c[1] == 'p');
+}
+
+/// The real path into `out`: true. False: not ours, let the kernel look.
+bool resolve(u64 user, char (&out)[4096]) {
+  if (!may_be_virtual(user)) return false;
+  char path[4096];
+  if (copy_path(path, user) < 0 || !is_virtual(path)) return false;
+  HostCall c{};
+  c.op = WireOp::Path;
+  c.a[0] = reinterpret_cast<u64>(path);
+  c.payload = out;
+  c.payload_cap = sizeof out - 1;
+  if (host_call(c) <= 0) return false;
+  out[c.payload_len] = '\0';
+  return true;
+}
+
+s64 call_of(const TrapFrame* f) { return sys6(f->nr, f->di, f->si, f->dx, f->r10, f->r8, f->r9); }
+
+s64 with_replaced(const TrapFrame* f, int i, const char* path) {
+  TrapFrame g = *f;
+  *g.slot(i) = reinterpret_cast<u64>(path);
+  return call_of(&g);
+}
+
+void replace_one(TrapFrame* f, int i) {
+  char real[4096];
+  if (resolve(f->arg(i), real)) f->answer(with_replaced(f, i, real));
+}
+
+void replace_two(TrapFrame* f, int i, int j) {
+  char a[4096], b[4096];
+  const bool first = resolve(f->arg(i), a), second = resolve(f->arg(j), b);
+  if (!first && !second) return;
+  TrapFrame g = *f;
+  if (first) *g.slot(i) = reinterpret_cast<u64>(a);
+  if (second) *g.slot(j) = reinterpret_cast<u64>(b);
+  f->answer(call_of(&g));
+}
+
+// /proc/self/fd/N, /proc/PID/fd/N, and the same with fdinfo.
+
+/// Splits "/proc/X/DIR/N": X into `who` and N into `number`. DIR is "fd" or "fdinfo".
+bool split_proc_fd(const char* path, const char* dir, char (&who)[32], char (&number)[16]) {
+  if (!starts_with(path, "/proc/")) return false;
+  const char* p = path + 6;
+  u64 n = 0;
+  while (*p != '/' && *p != '\0' && n + 1 < sizeof who) who[n++] = *p++;
+  who[n] = '\0';
+  if (n == 0 || *p++ != '/' || !starts_with(p, dir)) return false;
+  p += length_of(dir);
+  if (*p++ != '/') return false;
+  for (n = 0; *p >= '0' && *p <= '9' && n + 1 < sizeof number; ++p) number[n++] = *p;
+  number[n] = '\0';
+  return n > 0 && *p == '\0';
+}
+
+/// The inode behind /proc/WHO/fd/NUMBER when that is a pipe.
+bool pipe_inode(const char* who, const char* number, u64* ino) {
+  char path[96] = "/proc/";
+  append(path, sizeof path, who);
+  append(path, sizeof path, "/fd/");
+  append(path, sizeof path, number);
+  u64 st[18] = {};
+  if (sys(NR_stat, path, st) != 0 || (static_cast<u32>(st[3]) & 0170000) != 0010000) return false;
+  *ino = st[1];
+  return true;
+}
+
+s64 ask_text(WireOp op, u64 ino, char* out, u32 cap) {
+  HostCall c{};
+  c.op = op;
+  c.a[0] = ino;
+  c.payload = out;
+  c.payload_cap = cap;
+  const s64 rc = host_call(c);
+  return rc < 0 ? rc : static_cast<s64>(c.payload_len);
+}
+
+void readlink_fd(TrapFrame* f, u64 path_user, u64 buf, u64 size) {
+  char path[4096], who[32], number[16], text[128];
+  u64 ino;
+  if (!may_be_virtual(path_user) || copy_path(path, path_user) < 0) return;
+  if (!split_proc_fd(path, "fd", who, number) || !pipe_inode(who, number, &ino)) return;
+  s64 n = ask_text(WireOp::FdLink, ino, text, sizeof text);
+  if (n < 0) return;
+  if (static_cast<u64>(n) > size) n = static_cast<s64>(size);
+  f->answer(write_user(buf, text, static_cast<u64>(n)) != 0 ? -EFAULT_ : n);
+}
+
+/// The kernel's first lines (pos, flags, mnt_id, ino), then what the object says, in a file of its own.
+bool open_fdinfo(TrapFrame* f, u64 path_user, u64 open_flags) {
+  char path[4096], who[32], number[16], text[2048];
+  u64 ino;
+  if (!may_be_virtual(path_user) || copy_path(path, path_user) < 0) return false;
+  if (!split_proc_fd(path, "fdinfo", who, number) || !pipe_inode(who, number, &ino)) return false;
+  const s64 n = ask_text(WireOp::FdInfo, ino, text, sizeof text);
+  if (n < 0) return false;
+  const s64 real = sys(NR_openat, AT_FDCWD_, path, 02000000, 0);
+  if (real < 0) {
+    f->answer(real);
+    return true;
+  }
+  char head[1024];
+  const s64 got = sys(NR_read, real, head, sizeof head);
+  sys(NR_close, real);
+  const s64 fd = sys(319 /* memfd_create */, "fdinfo", (open_flags & 02000000) != 0 ? 1 : 0);
+  if (fd >= 0) {
+    if (got > 0) sys(NR_write, fd, head, got);
+    sys(NR_write, fd, text, n);
+    sys(8 /* lseek */, fd, 0, 0);
+  }
+  f->answer(fd);
+  return true;
+}
+
+constexpr u64 BPF_FS_MAGIC_ = 0xcafe4a11, TRACEFS_MAGIC_ = 0x74726163;
+
+/// The magic number of the virtual file system that a real path stands for; 0: none.
+u64 magic_of(const char* real) {
+  if (!starts_with(real, session.virtual_root)) return 0;
+  const char* rest = real + length_of(session.virtual_root);
+  if (starts_with(rest, "/sys/fs/bpf")) return BPF_FS_MAGIC_;
+  if (starts_with(rest, "/sys/kernel/tracing") || starts_with(rest, "/sys/kernel/debug/tracing")) return TRACEFS_MAGIC_;
+  return 0;
+}
+
+void patch_statfs(u64 buf, u64 magic) {
+  if (magic != 0) write_user(buf, &magic, sizeof magic);  // f_type is the first member
+}
+
+u64 magic_of_link(const char* link) {
+  char real[4096];
+  const s64 n = sys(NR_readlink, link, real, sizeof real - 1);
+  if (n <= 0) return 0;
+  real[n] = '\0';
+  return magic_of(real);
+}
+
+}  // namespace
+
+void on_path0(TrapFrame* f) {
+  if ((f->nr == NR_open || f->nr == NR_creat) && open_fdinfo(f, f->di, f->si)) return;
+  replace_one(f, 0);
+}
+void on_pathat(TrapFrame* f) {
+  if (f->nr == NR_openat && open_fdinfo(f, f->si, f->dx)) return;
+  replace_one(f, 1);
+}
+void on_two_paths(TrapFrame* f) { replace_two(f, 0, 1); }
+void on_two_pathsat(TrapFrame* f) { replace_two(f, 1, 3); }
+
+void on_readlink(TrapFrame* f) {
+  readlink_fd(f, f->di, f->si, f->dx);
+  if (f->action == Action::Pass) replace_one(f, 0);
+}
+void on_readlinkat(TrapFrame* f) {
+  readlink_fd(f, f->si, f->dx, f->r10);
+  if (f->action == Action::Pass) replace_one(f, 1);
+}
+
+void on_statfs(TrapFrame* f) {
+  char real[4096];
+  if (resolve(f->di, real)) {
+    const s64 rc = with_replaced(f, 0, real);
+    if (rc == 0) patch_statfs(f->si, magic_of(real));
+    return f->answer(rc);
+  }
+  char c = '/';
+  if (read_user(&c, f->di, 1) != 0 || c == '/') return;
+  // A relative path: the working directory tells.
+  const u64 magic = magic_of_link("/proc/self/cwd");
+  if (magic == 0) return;
+  const s64 rc = call_of(f);
+  if (rc == 0) patch_statfs(f->si, magic);
+  f->answer(rc);
+}
+
+void on_fstatfs(TrapFrame* f) {
+  char link[64] = "/proc/self/fd/";
+  append_number(link, sizeof link, static_cast<s32>(f->di));
+  const u64 magic = magic_of_link(link);
+  if (magic == 0) return;
+  const s64 rc = call_of(f);
+  if (rc == 0) patch_statfs(f->si, magic);
+  f->answer(rc);
+}
+
+/// Mounting a bpffs or a tracefs where the session already has one. Linux: fs/namespace.c: EBUSY for the same thing once more.
+void on_mount(TrapFrame* f) {
+  char target[4096];
+  if (may_be_virtual(f->si) && copy_path(target, f->si) >= 0 && is_virtual(target)) f->answer(-16 /* EBUSY */);
+}
+
+}  // namespace skep::agent

@@ -1,0 +1,96 @@
+// agent: fork and its kin, and the two descriptors of our own that the program must neither see go nor close.
+#include "agent/agent.h"
+#include "base/atomic.h"
+
+namespace skep::agent {
+namespace {
+
+constexpr u64 CLONE_VM_ = 0x100, CLONE_VFORK_ = 0x4000, CLONE_SETTLS_ = 0x80000;
+constexpr s32 PARKED_AT_MOST = 1023;  // within everybody's select() and default RLIMIT_NOFILE
+
+/// A child in an address space of its own and on the same stack: it may come back through our frame. Others must not.
+void on_new_task(TrapFrame* f, u64 flags, u64 stack) {
+  if ((flags & CLONE_VM_) != 0 && (flags & (CLONE_VFORK_ | CLONE_SETTLS_)) == 0) session.shared_tls = true;
+  if ((flags & CLONE_VM_) == 0 && stack == 0) f->action = Action::Watched;
+}
+
+}  // namespace
+
+s32 park_fd(s32 fd, bool cloexec) {
+  u64 limit[2] = {1024, 1024};
+  sys(NR_prlimit64, 0, 7 /* RLIMIT_NOFILE */, 0, limit);
+  const s32 top = limit[0] > static_cast<u64>(PARKED_AT_MOST) ? PARKED_AT_MOST : static_cast<s32>(limit[0]) - 1;
+  for (s32 at = top - 7; at > 2; at -= 64) {
+    const s64 to = sys(NR_fcntl, fd, cloexec ? 1030 /* F_DUPFD_CLOEXEC */ : 0 /* F_DUPFD */, at);
+    if (to < 0) continue;
+    sys(NR_close, fd);
+    return static_cast<s32>(to);
+  }
+  return fd;
+}
+
+bool own_fd(s64 fd) { return fd >= 0 && (fd == process->control - 1 || fd == session.liveness); }
+
+void on_clone(TrapFrame* f) { on_new_task(f, f->di, f->si); }
+void on_fork(TrapFrame* f) { on_new_task(f, 0, 0); }
+void on_clone3(TrapFrame* f) {
+  u64 args[8] = {};  // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls
+  if (f->si < sizeof args || read_user(args, f->di, sizeof args) != 0) return;
+  on_new_task(f, args[0], args[5]);
+}
+
+void after_fork(TrapFrame* f) {
+  if (f->ax != 0) return;
+  // The kernel has wiped *process. What is left of the parent's connection is its descriptor.
+  if (session.inherited_control >= 0) sys(NR_close, session.inherited_control);
+  session.inherited_control = -1;
+  thread.in_run = 0;
+  thread.stack = 0;
+}
+
+void on_close(TrapFrame* f) {
+  const s64 fd = static_cast<s32>(f->di);
+  if (own_fd(fd)) return f->answer(-EBADF_);
+  after_close_of(f, fd);
+}
+
+void on_close_range(TrapFrame* f) {
+  // Carve our own out of the range: at most three pieces.
+  u64 first = static_cast<u32>(f->di);
+  const u64 last = static_cast<u32>(f->si);
+  if (first > last) return;
+  s64 ours[2] = {process->control - 1, session.liveness};
+  if (ours[0] > ours[1]) {
+    const s64 t = ours[0];
+    ours[0] = ours[1];
+    ours[1] = t;
+  }
+  bool touched = false;
+  for (const s64 fd : ours)
+    if (fd >= 0 && static_cast<u64>(fd) >= first && static_cast<u64>(fd) <= last) touched = true;
+  if (touched) {
+    s64 rc = 0;
+    for (const s64 fd : ours) {
+      if (fd < 0 || static_cast<u64>(fd) < first || static_cast<u64>(fd) > last) continue;
+      if (static_cast<u64>(fd) > first && (rc = sys(NR_close_range, first, fd - 1, f->dx)) != 0) return f->answer(rc);
+      first = static_cast<u64>(fd) + 1;
+    }
+    if (first <= last) rc = sys(NR_close_range, first, last, f->dx);
+    f->answer(rc);
+  }
+  sync_closes(f);
+}
+
+/// dup2 and dup3 close their target.
+void on_dup_over(TrapFrame* f) {
+  if (own_fd(static_cast<s32>(f->di)) || own_fd(static_cast<s32>(f->si))) return f->answer(-EBADF_);
+  after_close_of(f, static_cast<s32>(f->si));
+}
+
+void on_prctl(TrapFrame* f) {
+  constexpr u64 PR_SET_SECCOMP_ = 22;
+  if (f->di == PR_SET_SECCOMP_) session.seccomp = true;
+}
+void on_seccomp(TrapFrame*) { session.seccomp = true; }
+
+}  // namespace skep::agent

@@ -1,0 +1,86 @@
+// agent: stacks of its own, since programs may be on small ones.
+//
+// Invariants:
+//  1. A set bit in Process::stacks_taken is one user of that stack. The innermost stack of a thread is Thread::stack; below it
+//     stack_below[] leads to what a signal handler interrupted.
+//  2. A thread that enters with its stack pointer outside all agent stacks, and not on its alternate signal stack, can be in the middle
+//     of nothing: what Thread::stack names was left by siglongjmp, or by a vfork child that exec'ed, and is given back.
+#include "agent/agent.h"
+
+namespace skep::agent {
+namespace {
+
+u8* area;  // AGENT_STACKS * (guard page + stack)
+u8 stack_below[AGENT_STACKS];
+constexpr u64 STRIDE = AGENT_STACK_SIZE + PAGE_SIZE;
+
+bool on_agent_stack(u64 sp) { return area != nullptr && sp - reinterpret_cast<u64>(area) < STRIDE * AGENT_STACKS; }
+
+void give(u32 index) { fetch_and(&process->stacks_taken, ~(1ULL << index)); }
+
+bool on_alternate_stack() {
+  struct {
+    void* sp;
+    s32 flags, pad;
+    u64 size;
+  } ss{};
+  sys(NR_sigaltstack, 0, &ss);
+  return (ss.flags & 1) != 0;
+}
+
+}  // namespace
+
+bool map_stacks() {
+  const s64 p = sys(NR_mmap, 0, STRIDE * AGENT_STACKS, 0, 0x4022 /* PRIVATE|ANONYMOUS|NORESERVE */, -1, 0);
+  if (p < 0 && p > -4096) return false;
+  area = reinterpret_cast<u8*>(p);
+  return true;
+}
+
+bool left_behind(u64 sp) { return !session.shared_tls && !on_agent_stack(sp) && !on_alternate_stack(); }
+
+}  // namespace skep::agent
+
+using namespace skep;
+using namespace skep::agent;
+
+void* skep_stack_take(TrapFrame* f) {
+  f->stack = 0;
+  if (area == nullptr || session.shared_tls) return nullptr;
+  if (thread.stack != 0 && left_behind(f->sp)) {
+    for (u32 s = thread.stack; s != 0;) {
+      const u32 below = stack_below[s - 1];
+      give(s - 1);
+      s = below;
+    }
+    thread.stack = 0;
+  }
+  u64 taken = load_relaxed(&process->stacks_taken);
+  for (;;) {
+    const u64 free = ~taken & ((1ULL << AGENT_STACKS) - 1);
+    if (free == 0) return nullptr;  // the program's own stack has to do
+    const u32 i = static_cast<u32>(__builtin_ctzll(free));
+    if (!compare_exchange(&process->stacks_taken, taken, taken | 1ULL << i)) continue;
+    u8* base = area + i * STRIDE + PAGE_SIZE;
+    // Below each stack stays a page that nobody may touch.
+    static u32 opened;
+    if ((load_relaxed(&opened) >> i & 1) == 0) {
+      if (sys(NR_mprotect, base, AGENT_STACK_SIZE, 3) != 0) {
+        give(i);
+        return nullptr;
+      }
+      fetch_or(&opened, 1u << i);
+    }
+    stack_below[i] = static_cast<u8>(thread.stack);
+    thread.stack = i + 1;
+    f->stack = i + 1;
+    return base + AGENT_STACK_SIZE;
+  }
+}
+
+void skep_stack_give(TrapFrame* f) {
+  if (f->stack == 0) return;
+  const u32 i = static_cast<u32>(f->stack - 1);
+  thread.stack = stack_below[i];
+  give(i);
+}

@@ -1,0 +1,55 @@
+// cli: the `skep` command.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+
+#include "cli/run.h"
+#include "cli/session.h"
+
+namespace {
+
+int print_counts(const std::string& session) {
+  for (const std::string& dir : skep::cli::live_sessions()) {
+    if (skep::cli::session_name(dir) != session) continue;
+    std::string payload;
+    skep::WireCounts c{};
+    if (skep::cli::ask_host(dir, skep::WireOp::Counts, &payload, nullptr) != 0 || payload.size() != sizeof c) return 1;
+    std::memcpy(&c, payload.data(), sizeof c);
+    fmt::print("maps {} progs {} btfs {} links {} files {} pins {} attachments {}\n", c.maps, c.progs, c.btfs, c.links, c.files, c.pins,
+               c.attachments);
+    return 0;
+  }
+  fmt::print(stderr, "skep: there is no session {}\n", session);
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"skep: a private bpf(2) for any command, in user space"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("skep ") + SKEP_VERSION);
+  app.failure_message([](const CLI::App*, const CLI::Error& e) { return fmt::format("skep: {} (skep --help shows how)\n", e.what()); });
+
+  skep::cli::RunOptions run_options;
+  CLI::App* run = app.add_subcommand("run", "run a command in a private bpf(2)");
+  run->add_option("--session", run_options.session, "join the session of this name, or start it");
+  run->add_option("command", run_options.command, "the command and its arguments, after --")->required();
+
+  std::string session;
+  CLI::App* doctor = app.add_subcommand("doctor", "what this machine allows, and what was asked for and refused");
+  doctor->add_option("--session", session, "only this session");
+  CLI::App* counts = app.add_subcommand("counts", "how many objects a session has");
+  counts->add_option("--session", session, "the session")->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : 125;
+  }
+  if (run->parsed()) return skep::cli::run_command(run_options);
+  if (doctor->parsed()) return skep::cli::run_doctor(session);
+  return print_counts(session);
+}

@@ -1,0 +1,199 @@
+#include "cli/session.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "host/host.h"
+
+namespace skep::cli {
+namespace {
+
+constexpr std::size_t MAX_DIR = 90;  // the agent's room for it, and a socket's path
+
+u32 possible_cpus() {
+  const long n = sysconf(_SC_NPROCESSORS_CONF);
+  return n < 1 ? 1 : n > long{MAX_CPUS} ? MAX_CPUS : static_cast<u32>(n);
+}
+
+UniqueFd connect_to(const std::string& dir) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un addr{};
+  addr.sun_family = AF_UNIX;
+  const std::string path = dir + "/ctl";
+  if (path.size() >= sizeof addr.sun_path) return UniqueFd();
+  std::memcpy(addr.sun_path, path.c_str(), path.size() + 1);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&addr), sizeof addr) != 0) return UniqueFd();
+  return fd;
+}
+
+bool read_all(int fd, void* to, std::size_t n, UniqueFd* fd_out) {
+  auto* at = static_cast<u8*>(to);
+  while (n > 0) {
+    iovec iov{at, n};
+    alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
+    msghdr m{};
+    m.msg_iov = &iov;
+    m.msg_iovlen = 1;
+    m.msg_control = control;
+    m.msg_controllen = sizeof control;
+    const ssize_t got = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    if (got <= 0) return false;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
+      if (c->cmsg_type != SCM_RIGHTS) continue;
+      int received;
+      std::memcpy(&received, CMSG_DATA(c), sizeof received);
+      if (fd_out != nullptr) fd_out->reset(received);
+    }
+    at += got;
+    n -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+std::string random_suffix() {
+  u64 r = 0;
+  if (getrandom(&r, sizeof r, 0) != static_cast<ssize_t>(sizeof r)) r = static_cast<u64>(getpid()) * 0x9e3779b97f4a7c15ULL;
+  return fmt::format("{:012x}", r & 0xffffffffffffULL);
+}
+
+Problem make_base(const std::string& base) {
+  std::error_code ec;
+  std::filesystem::create_directories(base, ec);
+  struct stat st {};
+  if (ec || stat(base.c_str(), &st) != 0)
+    return fmt::format("cannot make {}: {} (SKEP_RUNTIME_DIR names another place)", base, ec ? ec.message() : std::strerror(errno));
+  if (st.st_uid != geteuid()) return fmt::format("{} belongs to uid {} (SKEP_RUNTIME_DIR names another place)", base, st.st_uid);
+  // Others may pass through to a session that root told them of, and not look around.
+  if (chmod(base.c_str(), geteuid() == 0 ? 0711 : 0700) != 0 || access(base.c_str(), W_OK) != 0)
+    return fmt::format("cannot write to {}: {} (SKEP_RUNTIME_DIR names another place)", base, std::strerror(errno));
+  return {};
+}
+
+/// Removes what hosts that were killed left behind.
+void sweep(const std::string& base) {
+  std::error_code ec;
+  for (const auto& e : std::filesystem::directory_iterator(base, ec)) {
+    if (access((e.path() / "ctl").c_str(), F_OK) != 0) continue;  // just being made, or none of ours
+    if (connect_to(e.path().string()) || errno != ECONNREFUSED) continue;
+    std::error_code ignored;
+    std::filesystem::remove_all(e.path(), ignored);
+  }
+}
+
+[[noreturn]] void run_host(const std::string& dir, int ready) {
+  setsid();
+  const int null = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
+  for (int fd = 3; fd < 4096; ++fd)
+    if (fd != ready) close(fd);
+  if (chdir("/") != 0) _exit(1);
+  unsetenv("LD_PRELOAD");
+  HostOptions options{dir, possible_cpus()};
+  Result<std::unique_ptr<Host>> host = Host::create(options);
+  const int error = host.ok() ? 0 : host.error().value();
+  (void)!write(ready, &error, sizeof error);
+  close(ready);
+  if (host.ok()) {
+    (*host)->run();
+    host->reset();
+  }
+  std::error_code ec;
+  std::filesystem::remove_all(dir, ec);
+  std::filesystem::remove(std::filesystem::path(dir).parent_path(), ec);  // when it was the last one
+  _exit(error == 0 ? 0 : 1);
+}
+
+/// In a process of its own, child of nobody here.
+Problem start_host(const std::string& dir) {
+  int ready[2];
+  if (pipe2(ready, O_CLOEXEC) != 0) return fmt::format("pipe: {}", std::strerror(errno));
+  const pid_t middle = fork();
+  if (middle < 0) return fmt::format("fork: {}", std::strerror(errno));
+  if (middle == 0) {
+    const pid_t host = fork();
+    if (host == 0) run_host(dir, ready[1]);
+    _exit(host < 0 ? 1 : 0);
+  }
+  close(ready[1]);
+  int status = 0, error = EIO;
+  waitpid(middle, &status, 0);
+  const bool said = read(ready[0], &error, sizeof error) == static_cast<ssize_t>(sizeof error);
+  close(ready[0]);
+  if (!said) return "the session's host died at its start";
+  return error == 0 ? Problem() : fmt::format("the session's host cannot start: {}", std::strerror(error));
+}
+
+}  // namespace
+
+std::string runtime_dir() {
+  if (const char* own = getenv("SKEP_RUNTIME_DIR"); own != nullptr && *own == '/') return own;
+  if (geteuid() == 0) return "/run/skep";
+  const char* xdg = getenv("XDG_RUNTIME_DIR");
+  struct stat st {};
+  if (xdg != nullptr && *xdg == '/' && stat(xdg, &st) == 0 && st.st_uid == geteuid()) return std::string(xdg) + "/skep";
+  return fmt::format("/tmp/skep-{}", geteuid());
+}
+
+std::string session_name(const std::string& dir) {
+  const std::string leaf = std::filesystem::path(dir).filename().string();
+  return leaf.substr(0, leaf.rfind('.'));
+}
+
+s64 ask_host(const std::string& dir, WireOp op, std::string* payload, UniqueFd* fd) {
+  const UniqueFd conn = connect_to(dir);
+  if (!conn) return -EIO;
+  WireRequest r{};
+  r.magic = WIRE_MAGIC;
+  r.length = sizeof r;
+  r.op = op;
+  WireReply reply{};
+  if (write(conn.get(), &r, sizeof r) != static_cast<ssize_t>(sizeof r) || !read_all(conn.get(), &reply, sizeof reply, fd)) return -EIO;
+  std::string text(reply.payload, '\0');
+  if (!read_all(conn.get(), text.data(), text.size(), fd)) return -EIO;
+  if (payload != nullptr) *payload = std::move(text);
+  return reply.rc;
+}
+
+std::vector<std::string> live_sessions() {
+  std::vector<std::string> out;
+  std::error_code ec;
+  for (const auto& e : std::filesystem::directory_iterator(runtime_dir(), ec))
+    if (connect_to(e.path().string())) out.push_back(e.path().string());
+  return out;
+}
+
+Problem open_session(const std::string& name, SessionHandle* out) {
+  for (const char c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_') return "a session's name is letters, digits, - and _";
+  if (name.size() > 32) return "a session's name has at most 32 characters";
+  const std::string base = runtime_dir();
+  if (Problem p = make_base(base); !p.empty()) return p;
+  sweep(base);
+  out->name = name.empty() ? fmt::format("s{}", getpid()) : name;
+  if (!name.empty())
+    for (const std::string& dir : live_sessions())
+      if (session_name(dir) == name) {
+        out->dir = dir;
+        if (ask_host(dir, WireOp::Liveness, nullptr, &out->liveness) == 0 && out->liveness) return {};
+      }
+  out->dir = fmt::format("{}/{}.{}", base, out->name, random_suffix());
+  if (out->dir.size() > MAX_DIR) return fmt::format("the path {} is too long for a session (SKEP_RUNTIME_DIR names another place)", out->dir);
+  if (mkdir(out->dir.c_str(), 0755) != 0 || chmod(out->dir.c_str(), geteuid() == 0 ? 0755 : 0700) != 0)
+    return fmt::format("cannot make {}: {}", out->dir, std::strerror(errno));
+  if (Problem p = start_host(out->dir); !p.empty()) return p;
+  if (ask_host(out->dir, WireOp::Liveness, nullptr, &out->liveness) != 0 || !out->liveness) return "the session's host does not answer";
+  return {};
+}
+
+}  // namespace skep::cli

@@ -1,0 +1,107 @@
+// host: the process that stands for the kernel: one Kernel, its clients' connections, the pipes behind their fds, wake-ups, the dead.
+// One thread does all of it; a second one only sleeps on the doorbell and passes each ring on.
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "host/connection.h"
+#include "host/patched_libc.h"
+#include "host/virtual_files.h"
+#include "objects/objects.h"
+#include "objects/pins.h"
+#include "syscall/dispatch.h"
+
+namespace skep {
+
+struct HostOptions {
+  std::string session_dir;  ///< exists, private; gets `ctl` and `root/`
+  u32 nr_cpus = 1;
+};
+
+class Host {
+ public:
+  /// ENOMEM and the like when a session cannot be had.
+  static Result<std::unique_ptr<Host>> create(const HostOptions& options);
+  ~Host();
+  /// A write end of the liveness pipe, for the first process of the session.
+  UniqueFd liveness_end();
+  /// Serves until the last process of the session has gone.
+  void run();
+
+ private:
+  explicit Host(std::unique_ptr<WindowHost> window, std::string root);
+
+  /// A process's identity: owner of run slots. Outlives its connection until the process itself is known to be gone.
+  struct Owner {
+    OwnerId id = 0;
+    pid_t pid = 0;
+    UniqueFd pidfd;
+  };
+  struct Mapping {
+    u64 addr, len;
+    ObjectRef object;
+    bool writable;
+  };
+  struct Client {
+    std::unique_ptr<Connection> conn;
+    Credentials who;
+    u32 owner = 0;  ///< index into owners_, 0: no hello yet
+    std::vector<Mapping> mappings;
+    std::unordered_map<u64, std::pair<ObjectRef, bool>> planned;  ///< mmap tokens
+  };
+  struct Pipe {
+    UniqueFd write_end;
+    std::shared_ptr<File> file;
+    u64 ino;
+  };
+
+  Status start_listening(const std::string& dir);
+  Status start_trace();
+  void watch(int fd, u32 events);
+  void accept_all();
+  /// False: the client is to be dropped.
+  bool serve(Client& client);
+  void handle(Client& client, const Request& request);
+  Reply dispatch(Client& client, const Request& request, RemoteCaller& caller);
+  Reply hello(Client& client, const Request& request);
+  Reply call_bpf(Client& client, const Request& request, RemoteCaller& caller);
+  Reply plan_mmap(Client& client, const Request& request, RemoteCaller& caller);
+  void mapped(Client& client, const WireRequest& r);
+  void unmapped(Client& client, u64 addr, u64 len);
+  void hold_mapping(const ObjectRef& object, bool writable, int change);
+  Reply identify(const Request& request, RemoteCaller& caller);
+  Result<UniqueFd> make_fd(const std::shared_ptr<File>& file);
+  void make_readable(u64 ino);
+  /// Sees every close, unlink and death up to now. Called before each request is served: ids are gone when close() returns.
+  void drain();
+  void drop_client(int fd);
+  void owner_gone(u32 index);
+  void recover_slots(OwnerId owner);
+  void serve_doorbell();
+  void wake_ring(u32 index);
+  void pump_trace();
+  std::string doctor_text() const;
+  WireCounts counts() const;
+
+  Kernel kernel_;
+  VirtualFiles files_;
+  PinStore pins_;
+  PatchedLibc libc_;
+  UniqueFd epoll_, deaths_, listener_, liveness_, doorbell_event_, trace_fifo_;
+  std::unordered_map<int, Client> clients_;   ///< by connection fd
+  std::unordered_map<int, Pipe> pipes_;       ///< by write end
+  std::unordered_map<int, u32> pidfds_;       ///< pidfd -> owner index
+  std::unordered_map<u64, int> pipe_of_;      ///< inode -> write end
+  std::vector<Owner> owners_{1};
+  std::vector<u32> free_owners_;
+  u32 generation_ = 1;
+  u64 next_token_ = 1;
+  RingDesc* trace_ring_ = nullptr;
+  std::string trace_backlog_;
+  bool started_ = false;  ///< somebody has connected
+  struct DoorbellThread;
+  std::unique_ptr<DoorbellThread> doorbell_;
+};
+
+}  // namespace skep

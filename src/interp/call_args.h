@@ -1,0 +1,10 @@
+// interp: a helper call's arguments against its proto. Freestanding.
+#pragma once
+#include "helpers/proto.h"
+
+namespace skep {
+
+/// 0 when all of args[0..4] fit `proto`, else the number (1 to 5) of the first that does not.
+u32 check_call_args(RunCtx& run, const FuncProto& proto, const u64* args) noexcept;
+
+}  // namespace skep

@@ -1,0 +1,86 @@
+#include "objects/objects.h"
+
+#include <algorithm>
+
+#include "probes/attach.h"
+
+namespace skep {
+
+BtfObject::~BtfObject() {
+  if (kernel != nullptr && id != 0) kernel->btfs.remove(id);
+}
+
+Map::~Map() {
+  if (kernel == nullptr) return;
+  if (id != 0) kernel->maps.remove(id);
+  if (desc == nullptr) return;
+  WindowHost& w = kernel->window();
+  // No program that uses the map can start any more (they hold it); a run that still ends somewhere is waited for.
+  MapDesc* d = desc;
+  w.forget_map(d);
+  w.defer([&w, d] {
+    if (d->perf_events != nullptr) w.rom_free(d->perf_events, d->max_entries * sizeof(RingDesc*));
+    if (d->ring != nullptr) w.ring_unregister(d->ring);
+    w.ram_free(d->ram, d->ram_bytes);
+    w.rom_free(d, sizeof *d);
+  });
+}
+
+Prog::~Prog() {
+  if (kernel == nullptr) return;
+  if (id != 0) kernel->progs.remove(id);
+  WindowHost& w = kernel->window();
+  w.defer([&w, i = image, bytes = image_bytes, s = stats, held = std::move(maps)] {
+    w.rom_free(i, bytes);
+    if (s != nullptr) w.ram_free(reinterpret_cast<u8*>(s), sizeof *s);
+  });
+}
+
+PerfEvent::~PerfEvent() {
+  if (kernel == nullptr) return;
+  detach_event(*kernel, this);
+  if (ring == nullptr) return;
+  WindowHost& w = kernel->window();
+  w.defer([&w, r = ring, ram = ring_ram, pages = ring_pages] {
+    if (ram != nullptr) w.ram_free(ram, (1 + u64{pages}) * PAGE_SIZE);
+    w.ring_unregister(r);
+  });
+}
+
+Link::~Link() {
+  if (kernel == nullptr) return;
+  if (id != 0) kernel->links.remove(id);
+  if (event != nullptr && prog != nullptr) detach_event(*kernel, event.get());
+}
+
+Kernel::Kernel(std::unique_ptr<WindowHost> window) : window_(std::move(window)) {}
+
+Kernel::~Kernel() {
+  files.clear();
+  attachments.clear();
+}
+
+std::shared_ptr<File> Kernel::make_file(ObjectRef object, u32 mode) {
+  auto f = std::make_shared<File>();
+  f->serial = ++file_serial_;
+  f->object = std::move(object);
+  f->mode = mode;
+  return f;
+}
+
+void Kernel::file_released(u64 ino) {
+  const auto it = files.find(ino);
+  if (it == files.end()) return;
+  const std::shared_ptr<File> file = it->second;
+  files.erase(it);
+  const std::shared_ptr<Map> map = object_as<Map>(file->object);
+  if (map == nullptr || (map->map_flags & BPF_F_PRESERVE_ELEMS) != 0) return;
+  // Linux: arraymap.c:perf_event_fd_array_release()
+  std::erase_if(map->perf_slots, [&](const auto& slot) {
+    if (slot.second.via_file != file->serial) return false;
+    store_release(&map->desc->perf_events[slot.first], nullptr);
+    return true;
+  });
+}
+
+}  // namespace skep

@@ -1,0 +1,215 @@
+// objects: programs, maps, BTF, links and perf events as reference-counted things with ids, and the files, pins and mappings that
+// hold them. Lifetimes are Linux's: an object lives while an fd, a pin, a link, an attached event, a mapping or another object holds it.
+// std::shared_ptr is the count; its holders are exactly: File, pins, Mapping records, Link, PerfEvent, Prog (its maps and BTF), Map (BTF).
+// One thread uses a Kernel and its objects.
+#pragma once
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "btf/btf.h"
+#include "shm/window.h"
+#include "uapi/bpf.h"
+
+namespace skep {
+
+class Kernel;
+struct MapOps;
+
+enum class ObjectKind { Map, Prog, Btf, Link };
+
+/// Linux: kernel/bpf/syscall.c:bpf_map_alloc_id() and its like: ids grow, are not reused soon, and vanish with the object.
+template <typename T>
+class IdTable {
+ public:
+  explicit IdTable(u32 first = 1) : next_(first) {}
+  u32 add(const std::shared_ptr<T>& object) {
+    while (next_ == 0 || next_ > 0x7fffffff || live_.contains(next_)) next_ = next_ >= 0x7fffffff ? 1 : next_ + 1;
+    live_[next_] = object;
+    return next_++;
+  }
+  void remove(u32 id) { live_.erase(id); }
+  /// ENOENT when none.
+  Result<std::shared_ptr<T>> find(u32 id) const {
+    const auto it = live_.find(id);
+    if (it == live_.end()) return Errno(ENOENT);
+    std::shared_ptr<T> p = it->second.lock();
+    if (p == nullptr) return Errno(ENOENT);
+    return p;
+  }
+  /// Smallest live id > start; ENOENT at the end.
+  Result<u32> next_after(u32 start) const {
+    const auto it = live_.upper_bound(start);
+    if (it == live_.end()) return Errno(ENOENT);
+    return it->first;
+  }
+  std::size_t size() const { return live_.size(); }
+
+ private:
+  std::map<u32, std::weak_ptr<T>> live_;
+  u32 next_;
+};
+
+struct BtfObject {
+  Kernel* kernel = nullptr;
+  u32 id = 0;
+  std::unique_ptr<Btf> btf;
+  ~BtfObject();
+};
+
+struct Map {
+  Kernel* kernel = nullptr;
+  u32 id = 0;
+  const MapOps* ops = nullptr;
+  MapDesc* desc = nullptr;  ///< in ROM; null only while being made
+  std::string name;
+  u32 max_entries = 0, map_flags = 0;
+  u64 map_extra = 0;
+  u32 numa_node = 0;
+  std::shared_ptr<BtfObject> btf;
+  u32 btf_key_type_id = 0, btf_value_type_id = 0;
+  bool frozen = false;
+  u32 writable_mappings = 0;  ///< Linux: map->writecnt, for MAP_FREEZE's EBUSY
+  /// PERF_EVENT_ARRAY: what each index holds, and through which open file of the map it was put there (it goes with that file unless
+  /// BPF_F_PRESERVE_ELEMS). Linux: arraymap.c:perf_event_fd_array_release()
+  struct PerfSlot {
+    std::shared_ptr<struct PerfEvent> event;
+    u64 via_file = 0;
+  };
+  std::map<u32, PerfSlot> perf_slots;
+  ~Map();
+};
+
+struct Prog {
+  Kernel* kernel = nullptr;
+  u32 id = 0;
+  u32 type = 0, expected_attach_type = 0;
+  std::string name;
+  u8 tag[BPF_TAG_SIZE] = {};
+  bool gpl = false;
+  u64 load_time_ns = 0;  ///< since boot
+  uid_t created_by = 0;
+  u32 verified_insns = 0;
+  std::vector<bpf_insn> xlated;  ///< as Linux shows it: map fds replaced by map ids in dumps
+  std::vector<std::shared_ptr<Map>> maps;  ///< used_maps, in order of first use, then bound ones
+  std::shared_ptr<BtfObject> btf;
+  std::vector<u8> func_info, line_info;
+  u32 nr_func_info = 0, nr_line_info = 0;
+  ProgImage* image = nullptr;  ///< in ROM; null when the type cannot run here
+  u64 image_bytes = 0;
+  ProgStats* stats = nullptr;
+  ~Prog();
+};
+
+/// What a kprobe, kretprobe or tracepoint event watches.
+struct ProbeTarget {
+  ProbeKind kind = ProbeKind::Kprobe;
+  u32 syscall_nr = 0;
+  u32 tracepoint_id = 0;
+  std::string symbol;  ///< __x64_sys_execve, or sys_enter_execve
+  u64 symbol_addr = 0;
+};
+
+/// Linux: struct perf_event with a BPF use: a probe, or a per-CPU BPF output ring.
+struct PerfEvent {
+  Kernel* kernel = nullptr;
+  u64 id = 0;
+  std::optional<ProbeTarget> probe;
+  std::shared_ptr<Prog> prog;  ///< by ioctl SET_BPF; a link keeps its own
+  u64 cookie = 0;
+  bool enabled = true;
+  RingDesc* ring = nullptr;  ///< BPF output events
+  u32 ring_pages = 0;        ///< data pages, 0 until mapped
+  u32 mappings = 0;
+  u8* ring_ram = nullptr;
+  ~PerfEvent();
+};
+
+struct Link {
+  Kernel* kernel = nullptr;
+  u32 id = 0;
+  std::shared_ptr<Prog> prog;  ///< null once detached by force
+  std::shared_ptr<PerfEvent> event;
+  u64 cookie = 0;
+  ~Link();
+};
+
+using ObjectRef = std::variant<std::shared_ptr<Map>, std::shared_ptr<Prog>, std::shared_ptr<BtfObject>, std::shared_ptr<Link>,
+                               std::shared_ptr<PerfEvent>>;
+
+constexpr u32 FILE_READ = 1, FILE_WRITE = 2;
+
+/// An open file description of an object: what dup'ed and inherited fds share. Its identity is the inode of the pipe whose read end the
+/// clients hold; it ends when the host sees the last of them close.
+struct File {
+  u64 serial = 0;
+  u64 ino = 0;  ///< set by whoever makes the fd (host: pipe inode)
+  ObjectRef object;
+  u32 mode = FILE_READ | FILE_WRITE;
+  std::function<void()> wake;  ///< makes the fd readable (ring-like objects)
+};
+
+template <typename T>
+std::shared_ptr<T> object_as(const ObjectRef& ref) {
+  const auto* p = std::get_if<std::shared_ptr<T>>(&ref);
+  return p == nullptr ? nullptr : *p;
+}
+
+/// Programs attached to events right now, in attach order; rebuilt into ROM by probes/attach.
+struct Attachment {
+  ProbeTarget target;
+  std::shared_ptr<Prog> prog;
+  u64 cookie = 0;
+  const void* owner = nullptr;  ///< the PerfEvent that carries it
+};
+
+/// One line of `skep doctor`: what was asked for and refused, with how often.
+class Doctor {
+ public:
+  void note(std::string text) { ++lines_[std::move(text)]; }
+  const std::map<std::string, u64>& lines() const { return lines_; }
+
+ private:
+  std::map<std::string, u64> lines_;
+};
+
+/// The state of one private bpf(2): no process-wide state, no sockets. Several live side by side.
+class Kernel {
+ public:
+  explicit Kernel(std::unique_ptr<WindowHost> window);
+  ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+
+  WindowHost& window() { return *window_; }
+  u32 nr_cpus() const { return window_->rom()->nr_cpus; }
+
+  IdTable<Map> maps;
+  IdTable<Prog> progs;
+  IdTable<BtfObject> btfs{2};  ///< 1 is the kernel's own, as on Linux
+  IdTable<Link> links;
+  Doctor doctor;
+  std::unordered_map<u64, std::shared_ptr<File>> files;  ///< by inode
+  std::vector<Attachment> attachments;
+
+  std::shared_ptr<File> make_file(ObjectRef object, u32 mode);
+  /// The last fd of a file is gone. Linux: the f_op->release of each kind.
+  void file_released(u64 ino);
+  OwnerId host_owner() const { return 1; }
+  u64 next_event_id() { return ++event_ids_; }
+
+ private:
+  std::unique_ptr<WindowHost> window_;
+  u64 file_serial_ = 0;
+  u64 event_ids_ = 0;
+};
+
+}  // namespace skep

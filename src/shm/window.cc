@@ -1,0 +1,213 @@
+#include "shm/window.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+namespace skep {
+namespace {
+
+constexpr u64 GUARD = 1ULL << 30;
+constexpr u64 WINDOW_SPAN = ROM_SIZE + GUARD + RAM_SIZE + GUARD + RINGS_SIZE;
+// Away from where Linux puts programs, heaps, libraries and stacks, and from the shadow areas of ASan, TSan and MSan.
+constexpr u64 LOWEST_BASE = 0x410000000000ULL, HIGHEST_BASE = 0x4f0000000000ULL;
+
+u64 random_base() {
+  u64 r = 0;
+  if (getrandom(&r, sizeof r, 0) != static_cast<ssize_t>(sizeof r)) r = reinterpret_cast<u64>(&r) * 0x9e3779b97f4a7c15ULL;
+  const u64 choices = (HIGHEST_BASE - LOWEST_BASE) >> 21;
+  return LOWEST_BASE + ((r % choices) << 21);
+}
+
+void* map_at(u64 addr, u64 size, int prot, int flags, int fd, u64 offset) {
+  return mmap(reinterpret_cast<void*>(addr), size, prot, flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd, static_cast<off_t>(offset));
+}
+
+u64 ram_base_of(u64 base) { return base + ROM_SIZE + GUARD; }
+u64 ring_base_of(u64 base) { return ram_base_of(base) + RAM_SIZE + GUARD; }
+
+}  // namespace
+
+WindowHost::WindowHost(u64 base)
+    : rom_arena_(base + round_up(sizeof(RomHeader), PAGE_SIZE), ROM_SIZE - round_up(sizeof(RomHeader), PAGE_SIZE)),
+      ram_arena_(ram_base_of(base) + round_up(sizeof(RamHeader), PAGE_SIZE), RAM_SIZE - round_up(sizeof(RamHeader), PAGE_SIZE)),
+      ring_arena_(ring_base_of(base), RINGS_SIZE) {}
+
+Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
+  if (nr_cpus == 0 || nr_cpus > MAX_CPUS) return Errno(EINVAL);
+  UniqueFd rom(memfd_create("skep-rom", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  UniqueFd ram(memfd_create("skep-ram", MFD_CLOEXEC));
+  if (!rom || !ram) return Errno(errno);
+  if (ftruncate(rom.get(), ROM_SIZE) != 0 || ftruncate(ram.get(), RAM_SIZE) != 0) return Errno(errno);
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    const u64 base = random_base();
+    if (mmap(reinterpret_cast<void*>(base), WINDOW_SPAN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+             0) == MAP_FAILED) {
+      if (errno == EEXIST) continue;
+      return Errno(errno);
+    }
+    munmap(reinterpret_cast<void*>(base), WINDOW_SPAN);
+    if (map_at(base, ROM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, rom.get(), 0) == MAP_FAILED) return Errno(errno);
+    if (map_at(ram_base_of(base), RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ram.get(), 0) == MAP_FAILED) return Errno(errno);
+    if (map_at(ring_base_of(base), RINGS_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) return Errno(errno);
+    std::unique_ptr<WindowHost> w(new WindowHost(base));
+    // Our own writable mapping stays; from here on nobody can make another one.
+    fcntl(rom.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/self/fd/%d", rom.get());
+    w->rom_ro_fd_ = UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
+    if (!w->rom_ro_fd_) return Errno(errno);
+    w->rom_fd_ = std::move(rom);
+    w->ram_fd_ = std::move(ram);
+    w->view_.rom = reinterpret_cast<RomHeader*>(base);
+    w->view_.ram = reinterpret_cast<RamHeader*>(ram_base_of(base));
+    madvise(w->view_.rom, ROM_SIZE, MADV_DONTDUMP);
+    madvise(w->view_.ram, RAM_SIZE, MADV_DONTDUMP);
+    RomHeader* h = w->view_.rom;
+    h->magic = WINDOW_MAGIC;
+    h->version = WINDOW_VERSION;
+    h->nr_cpus = nr_cpus;
+    h->rom_base = base;
+    h->rom_size = ROM_SIZE;
+    h->ram_base = ram_base_of(base);
+    h->ram_size = RAM_SIZE;
+    h->ring_base = ring_base_of(base);
+    h->ring_size = RINGS_SIZE;
+    return w;
+  }
+  return Errno(ENOMEM);
+}
+
+WindowHost::~WindowHost() {
+  if (!view_) return;
+  for (auto& d : deferred_) d.run();
+  const u64 base = view_.rom->rom_base;
+  munmap(reinterpret_cast<void*>(ring_base_of(base)), RINGS_SIZE);
+  munmap(reinterpret_cast<void*>(ram_base_of(base)), RAM_SIZE);
+  munmap(reinterpret_cast<void*>(base), ROM_SIZE);
+}
+
+Result<void*> WindowHost::rom_alloc(u64 size, u64 align) {
+  const u64 at = TRY(rom_arena_.allocate(round_up(size, 16), align < 16 ? 16 : align));
+  std::memset(reinterpret_cast<void*>(at), 0, size);
+  return reinterpret_cast<void*>(at);
+}
+
+void WindowHost::rom_free(void* p, u64 size) {
+  if (p != nullptr) rom_arena_.release(reinterpret_cast<u64>(p), round_up(size, 16));
+}
+
+Result<u8*> WindowHost::ram_alloc(u64 size) {
+  return reinterpret_cast<u8*>(TRY(ram_arena_.allocate(round_up(size, PAGE_SIZE), PAGE_SIZE)));
+}
+
+void WindowHost::ram_free(u8* p, u64 size) {
+  if (p == nullptr) return;
+  size = round_up(size, PAGE_SIZE);
+  // Back to zero and to the system; whoever still maps these pages sees zeros, as after a kernel map's last page.
+  fallocate(ram_fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(ram_offset(p)), static_cast<off_t>(size));
+  ram_arena_.release(reinterpret_cast<u64>(p), size);
+}
+
+Result<RingDesc*> WindowHost::ring_register(RingKind kind) {
+  for (u32 i = 0; i < MAX_RINGS; ++i) {
+    if (rom()->rings[i] != nullptr) continue;
+    RingDesc* ring = TRY(rom_new<RingDesc>());
+    ring->kind = kind;
+    ring->index = i;
+    ring->ctl = &ram()->ring_ctl[i];
+    std::memset(static_cast<void*>(ring->ctl), 0, sizeof *ring->ctl);
+    store_release(&rom()->rings[i], ring);
+    return ring;
+  }
+  return Errno(ENOSPC);
+}
+
+void WindowHost::ring_unregister(RingDesc* ring) {
+  if (ring == nullptr) return;
+  const u32 i = ring->index;
+  const RingMapping m = rom()->ring_maps[i];
+  if (m.addr != 0) {
+    rom()->ring_maps[i] = RingMapping{};
+    const u64 span = 2 * PAGE_SIZE + 2 * m.data_size;
+    mmap(reinterpret_cast<void*>(m.addr), span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    ring_arena_.release(m.addr, span);
+    store_release(&rom()->ring_generation, rom()->ring_generation + 1);
+  }
+  store_release(&rom()->rings[i], nullptr);
+  rom_free(ring, sizeof *ring);
+}
+
+Status WindowHost::ring_map_doubled(RingDesc* ring, u8* ram_pages, u64 data_size) {
+  const u64 head = 2 * PAGE_SIZE, span = head + 2 * data_size;
+  const u64 at = TRY(ring_arena_.allocate(span, PAGE_SIZE));
+  const u64 off = ram_offset(ram_pages);
+  const auto map = [&](u64 addr, u64 len, u64 offset) {
+    return mmap(reinterpret_cast<void*>(addr), len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, ram_fd_.get(),
+                static_cast<off_t>(offset)) != MAP_FAILED;
+  };
+  if (!map(at, head + data_size, off) || !map(at + head + data_size, data_size, off + head)) {
+    const int saved = errno;
+    ring_arena_.release(at, span);
+    return Errno(saved);
+  }
+  ring->user_page = reinterpret_cast<u8*>(at);
+  ring->prod_page = ring->user_page + PAGE_SIZE;
+  ring->data = ring->user_page + head;
+  ring->data_size = data_size;
+  ring->ram_offset = off;
+  rom()->ring_maps[ring->index] = RingMapping{at, off, data_size};
+  if (rom()->nr_ring_maps <= ring->index) rom()->nr_ring_maps = ring->index + 1;
+  store_release(&rom()->ring_generation, rom()->ring_generation + 1);
+  return ok_status();
+}
+
+void WindowHost::defer(std::function<void()> free_it) {
+  Deferred d;
+  // Pairs with the compare_exchange in slot_acquire_*: a run that took its slot after this point sees what was published before.
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  for (u32 i = 0; i < MAX_RUN_SLOTS; ++i) {
+    const RunSlot& s = ram()->slots[i];
+    if (load_seq_cst(&s.owner) != 0) d.waiting.emplace_back(i, load_seq_cst(&s.seq));
+  }
+  d.run = std::move(free_it);
+  deferred_.push_back(std::move(d));
+  reclaim();
+}
+
+void WindowHost::reclaim() {
+  // What runs may free more (a program's maps): the nested call returns at once and the loop starts over.
+  if (reclaiming_) return;
+  reclaiming_ = true;
+  for (auto it = deferred_.begin(); it != deferred_.end();) {
+    std::erase_if(it->waiting, [&](const auto& w) {
+      const RunSlot& s = ram()->slots[w.first];
+      return load_seq_cst(&s.owner) == 0 || load_seq_cst(&s.seq) != w.second;
+    });
+    if (!it->waiting.empty()) {
+      ++it;
+      continue;
+    }
+    const auto run = std::move(it->run);
+    deferred_.erase(it);
+    run();
+    it = deferred_.begin();
+  }
+  reclaiming_ = false;
+}
+
+void WindowHost::forget_map(MapDesc* desc) { std::erase(live_maps_, desc); }
+
+bool WindowHost::is_live_map(u64 addr) const {
+  return std::any_of(live_maps_.begin(), live_maps_.end(), [&](const MapDesc* m) { return reinterpret_cast<u64>(m) == addr; });
+}
+
+}  // namespace skep

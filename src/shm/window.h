@@ -1,0 +1,73 @@
+// shm: the host's side of the session window: the files behind it, allocation in it, and freeing once no run can still look.
+#pragma once
+#include <functional>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "shm/arena.h"
+#include "shm/layout.h"
+#include "shm/slot.h"
+
+namespace skep {
+
+/// Owns the window of one session. Not thread-safe: one thread allocates and frees. Several instances live side by side.
+class WindowHost {
+ public:
+  /// Maps a window of `nr_cpus` virtual CPUs at a random base (ENOMEM, or the errno of memfd_create/mmap).
+  static Result<std::unique_ptr<WindowHost>> create(u32 nr_cpus);
+  ~WindowHost();
+  WindowHost(const WindowHost&) = delete;
+  WindowHost& operator=(const WindowHost&) = delete;
+
+  const Window& view() const { return view_; }
+  RomHeader* rom() const { return view_.rom; }
+  RamHeader* ram() const { return view_.ram; }
+  /// Descriptors for other processes. The ROM one was opened read-only and its file refuses new writable mappings.
+  int rom_fd() const { return rom_ro_fd_.get(); }
+  int ram_fd() const { return ram_fd_.get(); }
+  u64 ram_offset(const void* p) const { return reinterpret_cast<u64>(p) - view_.rom->ram_base; }
+
+  Result<void*> rom_alloc(u64 size, u64 align = 16);
+  void rom_free(void* p, u64 size);
+  /// Whole pages, zero-filled, untouched (costs no memory until written).
+  Result<u8*> ram_alloc(u64 size);
+  void ram_free(u8* p, u64 size);
+  template <typename T>
+  Result<T*> rom_new() {
+    return static_cast<T*>(new (TRY(rom_alloc(sizeof(T), alignof(T)))) T{});
+  }
+
+  /// Registers a ring (perf or bpf): picks its index and control block, zeroed. EMFILE... ENOSPC when MAX_RINGS live.
+  Result<RingDesc*> ring_register(RingKind kind);
+  void ring_unregister(RingDesc* ring);
+  /// Maps the ring's pages (allocated from RAM: consumer, producer, data) doubled in the RINGS area, and tells every process to.
+  Status ring_map_doubled(RingDesc* ring, u8* ram_pages, u64 data_size);
+
+  /// Runs `free_it` once every slot that is owned now has been released or recovered (grace period).
+  void defer(std::function<void()> free_it);
+  /// Runs what is due. Cheap when nothing is.
+  void reclaim();
+  bool has_deferred() const { return !deferred_.empty(); }
+  /// True when `addr` is a MapDesc handed out by rom_new and not yet freed (intents of the dead are hostile).
+  void note_map(MapDesc* desc) { live_maps_.push_back(desc); }
+  void forget_map(MapDesc* desc);
+  bool is_live_map(u64 addr) const;
+
+ private:
+  WindowHost(u64 base);
+  Window view_;
+  UniqueFd rom_fd_, rom_ro_fd_, ram_fd_;
+  Arena rom_arena_, ram_arena_, ring_arena_;
+  struct Deferred {
+    std::vector<std::pair<u32, u64>> waiting;  ///< slot index, its seq
+    std::function<void()> run;
+  };
+  std::list<Deferred> deferred_;
+  bool reclaiming_ = false;
+  std::vector<MapDesc*> live_maps_;
+};
+
+}  // namespace skep

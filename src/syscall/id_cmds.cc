@@ -1,0 +1,258 @@
+// syscall: walking objects by id, and what they tell of themselves. Linux: kernel/bpf/syscall.c
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "maps/map_ops.h"
+#include "syscall/attr.h"
+#include "syscall/commands.h"
+
+namespace skep {
+namespace {
+
+/// Linux: syscall.c:bpf_obj_get_next_id()
+template <typename T>
+Result<s64> next_id(CallContext& ctx, const IdTable<T>& table, const bpf_attr& attr, const UserAttr& uattr) {
+  if (attr.get_id.id >= 0x7fffffff) return Errno(EINVAL);
+  const u32 id = TRY(table.next_after(attr.get_id.id));
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, get_id.next_id), &id, sizeof id));
+  return s64{0};
+}
+
+template <typename T>
+Result<s64> open_by_id(CallContext& ctx, const IdTable<T>& table, u32 id, u32 mode) {
+  return ctx.install(TRY(table.find(id)), mode);
+}
+
+/// How much of an info struct the caller takes. Linux: syscall.c:bpf_check_uarg_tail_zero() and the info_len rules
+Result<u32> info_length(CallContext& ctx, const bpf_attr& attr, u32 ours) {
+  const u32 theirs = attr.info.info_len;
+  if (theirs > PAGE_SIZE) return Errno(E2BIG);
+  if (theirs > ours) {
+    std::vector<u8> tail = TRY(read_blob(ctx, attr.info.info + ours, theirs - ours));
+    if (std::any_of(tail.begin(), tail.end(), [](u8 b) { return b != 0; })) return Errno(E2BIG);
+  }
+  return std::min(theirs, ours);
+}
+
+Result<s64> give_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const void* info, u32 len) {
+  TRY(ctx.mem.write(attr.info.info, info, len));
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, info.info_len), &len, sizeof len));
+  return s64{0};
+}
+
+void copy_name(char (&to)[BPF_OBJ_NAME_LEN], const std::string& name) { std::memcpy(to, name.c_str(), std::min<std::size_t>(name.size() + 1, sizeof to)); }
+
+Result<s64> map_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const Map& m) {
+  const u32 len = TRY(info_length(ctx, attr, sizeof(bpf_map_info)));
+  bpf_map_info i{};
+  i.type = m.desc->type;
+  i.id = m.id;
+  i.key_size = m.desc->key_size;
+  i.value_size = m.desc->value_size;
+  i.max_entries = m.desc->max_entries;
+  i.map_flags = m.map_flags;
+  i.map_extra = m.map_extra;
+  copy_name(i.name, m.name);
+  if (m.btf != nullptr) {
+    i.btf_id = m.btf->id;
+    i.btf_key_type_id = m.btf_key_type_id;
+    i.btf_value_type_id = m.btf_value_type_id;
+  }
+  return give_info(ctx, attr, uattr, &i, len);
+}
+
+/// Copies min(given, there) entries out and reports how many there are.
+template <typename T>
+Status give_array(CallContext& ctx, u64 to, u32* count, const T* from, u32 there, u32 rec = sizeof(T)) {
+  const u32 given = *count;
+  *count = there;
+  if (given != 0 && there != 0 && to != 0) TRY(ctx.mem.write(to, from, u64{std::min(given, there)} * rec));
+  return ok_status();
+}
+
+/// Linux: syscall.c:bpf_prog_get_info_by_fd()
+Result<s64> prog_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const Prog& p) {
+  const u32 len = TRY(info_length(ctx, attr, sizeof(bpf_prog_info)));
+  bpf_prog_info in{};
+  TRY(ctx.mem.read(&in, attr.info.info, len));
+  bpf_prog_info i{};
+  i.type = p.type;
+  i.id = p.id;
+  std::memcpy(i.tag, p.tag, sizeof i.tag);
+  i.load_time = p.load_time_ns;
+  i.created_by_uid = p.created_by;
+  i.gpl_compatible = p.gpl ? 1 : 0;
+  copy_name(i.name, p.name);
+  i.verified_insns = p.verified_insns;
+  if (p.stats != nullptr) i.recursion_misses = p.stats->recursion_misses;
+  if (p.btf != nullptr) i.btf_id = p.btf->id;
+
+  std::vector<u32> ids;
+  for (const auto& m : p.maps) ids.push_back(m->id);
+  i.map_ids = in.map_ids;
+  i.nr_map_ids = in.nr_map_ids;
+  TRY(give_array(ctx, in.map_ids, &i.nr_map_ids, ids.data(), static_cast<u32>(ids.size())));
+
+  const u32 xlated = static_cast<u32>(p.xlated.size() * sizeof(bpf_insn));
+  i.xlated_prog_insns = in.xlated_prog_insns;
+  if (in.xlated_prog_len != 0 && in.xlated_prog_insns != 0)
+    TRY(ctx.mem.write(in.xlated_prog_insns, p.xlated.data(), std::min(in.xlated_prog_len, xlated)));
+  i.xlated_prog_len = xlated;
+
+  i.func_info_rec_size = 8;
+  i.line_info_rec_size = 16;
+  i.jited_line_info_rec_size = 8;
+  i.func_info = in.func_info;
+  i.nr_func_info = in.nr_func_info;
+  TRY(give_array(ctx, in.func_info, &i.nr_func_info, p.func_info.data(), p.nr_func_info, 8));
+  i.line_info = in.line_info;
+  i.nr_line_info = in.nr_line_info;
+  TRY(give_array(ctx, in.line_info, &i.nr_line_info, p.line_info.data(), p.nr_line_info, 16));
+  i.prog_tags = in.prog_tags;
+  i.nr_prog_tags = in.nr_prog_tags;
+  TRY(give_array(ctx, in.prog_tags, &i.nr_prog_tags, p.tag, 1, BPF_TAG_SIZE));
+  // Interpreted: no machine code to show.
+  i.jited_prog_insns = in.jited_prog_insns;
+  i.jited_ksyms = in.jited_ksyms;
+  i.jited_func_lens = in.jited_func_lens;
+  i.jited_line_info = in.jited_line_info;
+  return give_info(ctx, attr, uattr, &i, len);
+}
+
+/// Linux: kernel/bpf/btf.c:btf_get_info_by_fd()
+Result<s64> btf_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const BtfObject& b) {
+  const u32 len = TRY(info_length(ctx, attr, sizeof(bpf_btf_info)));
+  bpf_btf_info in{};
+  TRY(ctx.mem.read(&in, attr.info.info, len));
+  bpf_btf_info i{};
+  const auto data = b.btf->data();
+  i.id = b.id;
+  i.btf = in.btf;
+  i.btf_size = static_cast<u32>(data.size());
+  const u32 n = std::min(in.btf_size, i.btf_size);
+  if (n != 0) TRY(ctx.mem.write(in.btf, data.data(), n));
+  i.name = in.name;
+  i.name_len = in.name_len;
+  if ((in.name == 0) != (in.name_len == 0)) return Errno(EINVAL);
+  if (in.name_len != 0) {
+    const char nul = '\0';
+    TRY(ctx.mem.write(in.name, &nul, 1));
+  }
+  i.name_len = 0;
+  return give_info(ctx, attr, uattr, &i, len);
+}
+
+/// Linux: syscall.c:bpf_link_get_info_by_fd(), bpf_perf_link_fill_link_info()
+Result<s64> link_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const Link& l) {
+  const u32 len = TRY(info_length(ctx, attr, sizeof(bpf_link_info)));
+  bpf_link_info i{};
+  TRY(ctx.mem.read(&i, attr.info.info, len));
+  const u64 name = i.perf_event.kprobe.func_name;
+  const u32 name_len = i.perf_event.kprobe.name_len;
+  if ((name == 0) != (name_len == 0)) return Errno(EINVAL);
+  i.type = BPF_LINK_TYPE_PERF_EVENT;
+  i.id = l.id;
+  i.prog_id = l.prog->id;
+  const ProbeTarget& t = *l.event->probe;
+  const bool tracepoint = t.kind == ProbeKind::TpEnter || t.kind == ProbeKind::TpExit;
+  i.perf_event.type = tracepoint                           ? BPF_PERF_EVENT_TRACEPOINT
+                      : t.kind == ProbeKind::Kretprobe ? BPF_PERF_EVENT_KRETPROBE
+                                                           : BPF_PERF_EVENT_KPROBE;
+  bool cut = false;
+  if (name != 0) {
+    std::string text = t.symbol.substr(0, name_len - 1);
+    cut = text.size() < t.symbol.size();
+    TRY(ctx.mem.write(name, text.c_str(), text.size() + 1));
+  }
+  const u32 there = static_cast<u32>(t.symbol.size() + 1);
+  if (tracepoint) {
+    i.perf_event.tracepoint.name_len = there;
+    i.perf_event.tracepoint.cookie = l.cookie;
+  } else {
+    i.perf_event.kprobe.name_len = there;
+    i.perf_event.kprobe.offset = 0;
+    i.perf_event.kprobe.addr = t.symbol_addr;
+    i.perf_event.kprobe.missed = 0;
+    i.perf_event.kprobe.cookie = l.cookie;
+  }
+  if (cut) return Errno(ENOSPC);
+  return give_info(ctx, attr, uattr, &i, len);
+}
+
+}  // namespace
+
+Result<s64> prog_get_next_id(CallContext& ctx, const bpf_attr& a, const UserAttr& u) { return next_id(ctx, ctx.kernel.progs, a, u); }
+Result<s64> map_get_next_id(CallContext& ctx, const bpf_attr& a, const UserAttr& u) { return next_id(ctx, ctx.kernel.maps, a, u); }
+Result<s64> btf_get_next_id(CallContext& ctx, const bpf_attr& a, const UserAttr& u) { return next_id(ctx, ctx.kernel.btfs, a, u); }
+Result<s64> link_get_next_id(CallContext& ctx, const bpf_attr& a, const UserAttr& u) { return next_id(ctx, ctx.kernel.links, a, u); }
+
+Result<s64> prog_get_fd_by_id(CallContext& ctx, const bpf_attr& a, const UserAttr&) {
+  return open_by_id(ctx, ctx.kernel.progs, a.get_id.id, FILE_READ | FILE_WRITE);
+}
+Result<s64> map_get_fd_by_id(CallContext& ctx, const bpf_attr& a, const UserAttr&) {
+  if ((a.get_id.open_flags & ~(BPF_F_RDONLY | BPF_F_WRONLY)) != 0) return Errno(EINVAL);
+  const u32 mode = TRY(file_mode_of(a.get_id.open_flags));
+  return open_by_id(ctx, ctx.kernel.maps, a.get_id.id, mode);
+}
+Result<s64> btf_get_fd_by_id(CallContext& ctx, const bpf_attr& a, const UserAttr&) {
+  return open_by_id(ctx, ctx.kernel.btfs, a.get_id.id, FILE_READ);
+}
+Result<s64> link_get_fd_by_id(CallContext& ctx, const bpf_attr& a, const UserAttr&) {
+  return open_by_id(ctx, ctx.kernel.links, a.get_id.id, FILE_READ | FILE_WRITE);
+}
+
+Result<s64> obj_get_info_by_fd(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr) {
+  const std::shared_ptr<File> f = TRY(ctx.file(static_cast<s32>(attr.info.bpf_fd)));
+  if (const auto m = object_as<Map>(f->object)) return map_info(ctx, attr, uattr, *m);
+  if (const auto p = object_as<Prog>(f->object)) return prog_info(ctx, attr, uattr, *p);
+  if (const auto b = object_as<BtfObject>(f->object)) return btf_info(ctx, attr, uattr, *b);
+  if (const auto l = object_as<Link>(f->object)) return link_info(ctx, attr, uattr, *l);
+  return Errno(EINVAL);
+}
+
+/// Linux: kernel/bpf/syscall.c:bpf_task_fd_query()
+Result<s64> task_fd_query(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr) {
+  const auto& a = attr.task_fd_query;
+  if (a.flags != 0) return Errno(EINVAL);
+  const std::string task = "/proc/" + std::to_string(a.pid);
+  struct stat st {};
+  if (stat(task.c_str(), &st) != 0) return Errno(ENOENT);
+  if (stat((task + "/fd/" + std::to_string(a.fd)).c_str(), &st) != 0) return Errno(EBADF);
+  const auto it = ctx.kernel.files.find(st.st_ino);
+  if (it == ctx.kernel.files.end()) return Errno(ENOTSUPP_);
+  std::shared_ptr<PerfEvent> event = object_as<PerfEvent>(it->second->object);
+  std::shared_ptr<Prog> prog;
+  if (const auto link = object_as<Link>(it->second->object)) event = link->event;
+  if (event == nullptr || !event->probe) return Errno(ENOTSUPP_);
+  for (const Attachment& at : ctx.kernel.attachments)
+    if (at.owner == event.get()) prog = at.prog;
+  if (prog == nullptr) return Errno(ENOENT);
+
+  const ProbeTarget& t = *event->probe;
+  struct {
+    u32 buf_len;
+    u64 buf;
+    u32 prog_id, fd_type;
+    u64 offset, addr;
+  } out{static_cast<u32>(t.symbol.size()), 0, prog->id, 0, 0, 0};
+  out.fd_type = t.kind == ProbeKind::Kprobe      ? BPF_FD_TYPE_KPROBE
+                : t.kind == ProbeKind::Kretprobe ? BPF_FD_TYPE_KRETPROBE
+                                                 : BPF_FD_TYPE_TRACEPOINT;
+  bool cut = false;
+  if (a.buf != 0 && a.buf_len != 0) {
+    const std::string text = t.symbol.substr(0, a.buf_len - 1);
+    cut = text.size() < t.symbol.size();
+    TRY(ctx.mem.write(a.buf, text.c_str(), text.size() + 1));
+  }
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.buf_len), &out.buf_len, sizeof out.buf_len));
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.prog_id), &out.prog_id, sizeof out.prog_id));
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.fd_type), &out.fd_type, sizeof out.fd_type));
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.probe_offset), &out.offset, sizeof out.offset));
+  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.probe_addr), &out.addr, sizeof out.addr));
+  if (cut) return Errno(ENOSPC);
+  return s64{0};
+}
+
+}  // namespace skep

@@ -1,0 +1,279 @@
+// syscall: commands on maps. Linux: kernel/bpf/syscall.c
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "btf/map_btf.h"
+#include "maps/map_ops.h"
+#include "syscall/attr.h"
+#include "syscall/commands.h"
+
+namespace skep {
+namespace {
+
+bool is_percpu(u32 type) { return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY; }
+
+/// Bytes that user space passes for one value. Linux: syscall.c:bpf_map_value_size()
+u64 syscall_value_size(const MapDesc& d) {
+  if (is_percpu(d.type)) return u64{round_up(d.value_size, 8)} * d.nr_cpus;
+  return d.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY ? sizeof(u32) : d.value_size;
+}
+
+/// Linux: syscall.c:map_get_sys_perms(): a frozen map cannot be written by syscalls.
+u32 sys_perms(const File& f, const Map& m) { return m.frozen ? f.mode & ~FILE_WRITE : f.mode; }
+
+struct OpenMap {
+  std::shared_ptr<File> file;
+  std::shared_ptr<Map> map;
+};
+
+Result<OpenMap> open_map(CallContext& ctx, u32 fd, u32 need) {
+  OpenMap o;
+  o.file = TRY(ctx.file(static_cast<s32>(fd)));
+  o.map = object_as<Map>(o.file->object);
+  if (o.map == nullptr) return Errno(EINVAL);
+  if ((sys_perms(*o.file, *o.map) & need) != need) return Errno(EPERM);
+  return o;
+}
+
+/// Linux: syscall.c:__bpf_copy_key()
+Result<std::vector<u8>> copy_key(CallContext& ctx, u64 ukey, u32 key_size) {
+  if (key_size == 0) {
+    if (ukey != 0) return Errno(EINVAL);
+    return std::vector<u8>();
+  }
+  return read_blob(ctx, ukey, key_size);
+}
+
+Result<s64> done(long rc) {
+  if (rc < 0) return Errno(static_cast<int>(-rc));
+  return s64{rc};
+}
+
+bool alloc_flags_ok(const bpf_attr& attr) {
+  const auto& c = attr.map_create;
+  if (c.btf_vmlinux_value_type_id != 0) {
+    if (c.map_type != BPF_MAP_TYPE_STRUCT_OPS || c.btf_key_type_id != 0 || c.btf_value_type_id != 0) return false;
+  } else if (c.btf_key_type_id != 0 && c.btf_value_type_id == 0) {
+    return false;
+  }
+  if (c.map_type != BPF_MAP_TYPE_BLOOM_FILTER && c.map_type != BPF_MAP_TYPE_ARENA && c.map_extra != 0) return false;
+  return true;
+}
+
+/// Makes the map's memory in the window. ENOMEM, E2BIG, ENOSPC.
+Status build(Kernel& kernel, const MapSpec& spec, Map* map) {
+  WindowHost& w = kernel.window();
+  MapDesc* d = TRY(w.rom_new<MapDesc>());
+  const long rc = map->ops->layout(spec, kernel.nr_cpus(), d);
+  if (rc < 0) {
+    w.rom_free(d, sizeof *d);
+    return Errno(static_cast<int>(-rc));
+  }
+  if (d->ram_bytes != 0) {
+    Result<u8*> ram = w.ram_alloc(d->ram_bytes);
+    if (!ram.ok()) {
+      w.rom_free(d, sizeof *d);
+      return ram.error();
+    }
+    d->ram = *ram;
+  }
+  map->desc = d;  // from here on ~Map frees what there is
+  w.note_map(d);
+  if (spec.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+    d->perf_events = static_cast<RingDesc**>(TRY(w.rom_alloc(u64{spec.max_entries} * sizeof(RingDesc*))));
+  if (spec.type == BPF_MAP_TYPE_RINGBUF) {
+    d->ring = TRY(w.ring_register(RingKind::Bpf));
+    TRY(w.ring_map_doubled(d->ring, d->ram, spec.max_entries));
+  }
+  map->ops->init(w.view(), d);
+  return ok_status();
+}
+
+/// Linux: arraymap.c:bpf_fd_array_map_update_elem(), perf_event_fd_array_get_ptr()
+Result<s64> perf_array_update(CallContext& ctx, const OpenMap& o, u32 index, u32 event_fd, u64 flags) {
+  if (flags != BPF_ANY) return Errno(EINVAL);
+  if (index >= o.map->max_entries) return Errno(E2BIG);
+  const Result<std::shared_ptr<File>> f = ctx.file(static_cast<s32>(event_fd));
+  if (!f.ok()) return f.error() == Errno(EINVAL) ? Errno(EBADF) : f.error();
+  const std::shared_ptr<PerfEvent> event = object_as<PerfEvent>((*f)->object);
+  if (event == nullptr) return Errno(EBADF);
+  o.map->perf_slots[index] = Map::PerfSlot{event, o.file->serial};
+  store_release(&o.map->desc->perf_events[index], event->ring);
+  return s64{0};
+}
+
+/// Linux: arraymap.c:__fd_array_map_delete_elem()
+Result<s64> perf_array_delete(Map& map, u32 index) {
+  if (index >= map.max_entries) return Errno(E2BIG);
+  const auto it = map.perf_slots.find(index);
+  if (it == map.perf_slots.end()) return Errno(ENOENT);
+  store_release(&map.desc->perf_events[index], nullptr);
+  // A run may just be writing to its ring: the event goes after the grace period.
+  map.kernel->window().defer([held = std::move(it->second.event)] {});
+  map.perf_slots.erase(it);
+  return s64{0};
+}
+
+}  // namespace
+
+Result<std::string> copy_object_name(const char (&name)[BPF_OBJ_NAME_LEN]) {
+  std::string out;
+  for (u32 i = 0; i < BPF_OBJ_NAME_LEN; ++i) {
+    const char c = name[i];
+    if (c == '\0') return out;
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '.') return Errno(EINVAL);
+    out += c;
+  }
+  return Errno(EINVAL);
+}
+
+Result<u32> file_mode_of(u32 flags) {
+  if ((flags & BPF_F_RDONLY) != 0 && (flags & BPF_F_WRONLY) != 0) return Errno(EINVAL);
+  if ((flags & BPF_F_RDONLY) != 0) return u32{FILE_READ};
+  if ((flags & BPF_F_WRONLY) != 0) return u32{FILE_WRITE};
+  return u32{FILE_READ | FILE_WRITE};
+}
+
+Result<std::vector<u8>> read_blob(CallContext& ctx, u64 addr, u64 len) {
+  std::vector<u8> out(len);
+  TRY(ctx.mem.read(out.data(), addr, len));
+  return out;
+}
+
+Result<s64> map_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  bpf_attr a = attr;
+  const bool token = (a.map_create.map_flags & BPF_F_TOKEN_FD) != 0;
+  a.map_create.map_flags &= ~BPF_F_TOKEN_FD;
+  const auto& c = a.map_create;
+  if (!alloc_flags_ok(a)) return Errno(EINVAL);
+  const u32 mode = TRY(file_mode_of(c.map_flags));
+  if ((c.map_flags & BPF_F_NUMA_NODE) != 0 && c.numa_node != 0) return Errno(EINVAL);
+  if (c.map_type == BPF_MAP_TYPE_UNSPEC || c.map_type >= MAX_BPF_MAP_TYPE_) return Errno(EINVAL);
+  const MapOps* ops = map_ops(c.map_type);
+  if (ops == nullptr) {
+    ctx.kernel.doctor.note(fmt::format("MAP_CREATE of map type {}: not here yet: EINVAL", c.map_type));
+    return Errno(EINVAL);
+  }
+  MapSpec spec{};
+  spec.type = c.map_type;
+  spec.key_size = c.key_size;
+  spec.value_size = c.value_size;
+  spec.max_entries = c.max_entries;
+  spec.map_flags = c.map_flags;
+  spec.map_extra = c.map_extra;
+  spec.numa_node = c.numa_node;
+  if (const long rc = ops->alloc_check(spec); rc < 0) return Errno(static_cast<int>(-rc));
+  if (c.map_ifindex != 0) return Errno(EINVAL);
+  if (token) {
+    (void)TRY(ctx.file(c.map_token_fd));
+    return Errno(EINVAL);  // no token can exist here
+  }
+
+  auto map = std::make_shared<Map>();
+  map->kernel = &ctx.kernel;
+  map->ops = ops;
+  map->max_entries = c.max_entries;
+  map->map_flags = c.map_flags;
+  map->map_extra = c.map_extra;
+  map->numa_node = (c.map_flags & BPF_F_NUMA_NODE) != 0 ? c.numa_node : ~0u;
+  map->name = TRY(copy_object_name(c.map_name));
+  if (c.btf_key_type_id != 0 || c.btf_value_type_id != 0) {
+    map->btf = TRY(ctx.object<BtfObject>(static_cast<s32>(c.btf_fd)));
+    if (c.btf_value_type_id == 0) return Errno(EINVAL);
+    const MapShape shape{static_cast<bpf_map_type>(c.map_type), c.key_size, c.value_size, c.max_entries, c.map_flags};
+    const BtfRecord special = TRY(map_check_btf(*map->btf->btf, c.btf_key_type_id, c.btf_value_type_id, shape, nullptr));
+    if (special.field_mask != 0) {
+      ctx.kernel.doctor.note(fmt::format("map {}: bpf_spin_lock, bpf_timer, kptr and their like are not here yet: EOPNOTSUPP", map->name));
+      return Errno(EOPNOTSUPP);
+    }
+    map->btf_key_type_id = c.btf_key_type_id;
+    map->btf_value_type_id = c.btf_value_type_id;
+  }
+  TRY(build(ctx.kernel, spec, map.get()));
+  map->id = ctx.kernel.maps.add(map);
+  map->desc->id = map->id;
+  std::memcpy(map->desc->name, map->name.c_str(), map->name.size() + 1);
+  return ctx.install(map, mode);
+}
+
+Result<s64> map_lookup_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  if ((attr.elem.flags & ~BPF_F_LOCK) != 0) return Errno(EINVAL);
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ));
+  if ((attr.elem.flags & BPF_F_LOCK) != 0) return Errno(EINVAL);
+  MapDesc* d = o.map->desc;
+  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
+  if (o.map->ops->read_value == nullptr) return Errno(ENOTSUPP_);
+  std::vector<u8> value(std::max<u64>(syscall_value_size(*d), d->value_stride));
+  const long rc = o.map->ops->read_value(ctx.op, d, key.data(), value.data(), attr.elem.flags);
+  if (rc < 0) return done(rc);
+  TRY(ctx.mem.write(attr.elem.value, value.data(), syscall_value_size(*d)));
+  return s64{0};
+}
+
+Result<s64> map_update_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
+  if ((attr.elem.flags & BPF_F_LOCK) != 0) return Errno(EINVAL);
+  MapDesc* d = o.map->desc;
+  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
+  std::vector<u8> value = TRY(read_blob(ctx, attr.elem.value, syscall_value_size(*d)));
+  if (d->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) {
+    u32 index, fd;
+    std::memcpy(&index, key.data(), sizeof index);
+    std::memcpy(&fd, value.data(), sizeof fd);
+    return perf_array_update(ctx, o, index, fd, attr.elem.flags);
+  }
+  if (o.map->ops->write_value == nullptr) return Errno(ENOTSUPP_);
+  value.resize(std::max<u64>(value.size(), d->value_stride));
+  return done(o.map->ops->write_value(ctx.op, d, key.data(), value.data(), attr.elem.flags));
+}
+
+Result<s64> map_delete_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
+  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, o.map->desc->key_size));
+  if (o.map->desc->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) {
+    u32 index;
+    std::memcpy(&index, key.data(), sizeof index);
+    return perf_array_delete(*o.map, index);
+  }
+  if (o.map->ops->erase == nullptr) return Errno(ENOTSUPP_);
+  return done(o.map->ops->erase(ctx.op, o.map->desc, key.data()));
+}
+
+Result<s64> map_get_next_key(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ));
+  MapDesc* d = o.map->desc;
+  std::vector<u8> key;
+  if (attr.elem.key != 0) key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
+  if (o.map->ops->get_next_key == nullptr) return Errno(ENOTSUPP_);
+  std::vector<u8> next(d->key_size);
+  const long rc = o.map->ops->get_next_key(ctx.op, d, attr.elem.key != 0 ? key.data() : nullptr, next.data());
+  if (rc < 0) return done(rc);
+  TRY(ctx.mem.write(attr.elem.value, next.data(), next.size()));
+  return s64{0};
+}
+
+Result<s64> map_lookup_and_delete_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  if ((attr.elem.flags & ~BPF_F_LOCK) != 0) return Errno(EINVAL);
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ | FILE_WRITE));
+  if ((attr.elem.flags & BPF_F_LOCK) != 0) return Errno(EINVAL);
+  MapDesc* d = o.map->desc;
+  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
+  if (o.map->ops->take_value == nullptr) return Errno(ENOTSUPP_);
+  std::vector<u8> value(std::max<u64>(syscall_value_size(*d), d->value_stride));
+  const long rc = o.map->ops->take_value(ctx.op, d, key.data(), value.data(), attr.elem.flags);
+  if (rc < 0) return done(rc);
+  TRY(ctx.mem.write(attr.elem.value, value.data(), syscall_value_size(*d)));
+  return s64{0};
+}
+
+Result<s64> map_freeze(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
+  if (o.map->writable_mappings != 0 || o.map->frozen) return Errno(EBUSY);
+  o.map->frozen = true;
+  store_release(&o.map->desc->frozen, 1);
+  return s64{0};
+}
+
+}  // namespace skep
