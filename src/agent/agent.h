@@ -84,6 +84,7 @@ void on_perf_event_open(TrapFrame* f);
 void on_ioctl(TrapFrame* f);
 void on_mmap(TrapFrame* f);
 void on_munmap(TrapFrame* f);
+void on_fcntl(TrapFrame* f);
 void on_setrlimit(TrapFrame* f);
 void on_prlimit64(TrapFrame* f);
 
@@ -115,6 +116,10 @@ void on_fstatfs(TrapFrame* f);
 void on_readlink(TrapFrame* f);
 void on_readlinkat(TrapFrame* f);
 void on_mount(TrapFrame* f);
+void on_mknod(TrapFrame* f);
+void on_mknodat(TrapFrame* f);
+void on_mkdir(TrapFrame* f);
+void on_mkdirat(TrapFrame* f);
 
 // table.cc
 using Handler = void (*)(TrapFrame*);

@@ -85,8 +85,13 @@ void on_mmap(TrapFrame* f) {
   c.payload = &plan;
   c.payload_cap = sizeof plan;
   s64 rc = host_call(c);
-  if (rc < 0) return f->answer(rc);
   const u64 len = round_up(f->si, PAGE_SIZE);
+  if (rc < 0) {
+    // Linux looks at file and rights first, then makes room, then asks the file's own mmap: a refusal of that leaves the hole.
+    if ((f->r10 & MAP_FIXED_) != 0 && (f->r10 & MAP_FIXED_NOREPLACE_) == 0 && rc != -19 /* ENODEV */ && rc != -EACCES_ && rc != -EBADF_ && rc != -EIO_)
+      sys(NR_munmap, f->di, len);
+    return f->answer(rc);
+  }
   rc = c.n_fds == 1 ? map_parts(f->di, len, f->dx, f->r10, plan, c.fds[0]) : -EIO_;
   for (u32 i = 0; i < c.n_fds; ++i) sys(NR_close, c.fds[i]);
   HostCall m{};
@@ -110,6 +115,13 @@ void on_munmap(TrapFrame* f) {
     host_call(c);
   }
   f->answer(rc);
+}
+
+/// F_GETFL: an object's fd reads as it was opened, not as the pipe it is. Linux: syscall.c:bpf_map_new_fd() and its like
+void on_fcntl(TrapFrame* f) {
+  WireObject o;
+  if (f->si != 3 /* F_GETFL */ || !identify(static_cast<s32>(f->di), &o)) return;
+  f->answer(o.mode == 1 ? 0 : o.mode == 2 ? 1 : 2);
 }
 
 u32 has_mappings;

@@ -213,7 +213,7 @@ s64 exchange_frames(s32 fd, HostCall& c) {
       case WireKind::Return: {
         bool fault = false;
         if (!receive_results(fd, r, c, chunk, &fault)) return -EIO_;
-        if (!fault) return r.rc;
+        if (!fault) return r.n_fds > c.n_fds ? -24 /* EMFILE: no room for what was sent */ : r.rc;
         for (u32 i = 0; i < c.n_fds; ++i) sys(NR_close, c.fds[i]);
         c.n_fds = 0;
         return -EFAULT_;

@@ -56,10 +56,59 @@ void replace_one(TrapFrame* f, int i) {
   if (resolve(f->arg(i), real)) f->answer(with_replaced(f, i, real));
 }
 
+bool relative(u64 user) {
+  char c = '/';
+  return read_user(&c, user, 1) == 0 && c != '/';
+}
+
+bool on_bpffs(const char* real) {
+  const u64 n = length_of(session.virtual_root);
+  return starts_with(real, session.virtual_root) && starts_with(real + n, "/sys/fs/bpf/");
+}
+
+/// Linux: kernel/bpf/inode.c:bpf_lookup(): dots in names are reserved.
+bool has_dot(const char* real) {
+  const char* name = real;
+  for (const char* p = real; *p != '\0'; ++p)
+    if (*p == '/') name = p + 1;
+  for (; *name != '\0'; ++name)
+    if (*name == '.') return true;
+  return false;
+}
+
+/// Only directories open on a bpffs; a pin is for BPF_OBJ_GET, and nothing else is created there.
+void open_on_bpffs(TrapFrame* f, int i, u64 open_flags, const char* real) {
+  u64 st[18] = {};
+  const s64 rc = sys(NR_stat, real, st);
+  constexpr u64 O_CREAT_ = 0100, O_PATH_ = 010000000;
+  if (rc == 0 && (static_cast<u32>(st[3]) & 0170000) != 0040000 && (open_flags & O_PATH_) == 0) return f->answer(-EIO_);
+  if (rc != 0 && (open_flags & O_CREAT_) != 0) return f->answer(-EACCES_);
+  f->answer(with_replaced(f, i, real));
+}
+
+void open_path(TrapFrame* f, int i, u64 open_flags) {
+  char real[4096];
+  if (!resolve(f->arg(i), real)) return;
+  if (on_bpffs(real)) return open_on_bpffs(f, i, open_flags, real);
+  f->answer(with_replaced(f, i, real));
+}
+
+void make_dir(TrapFrame* f, int i) {
+  char real[4096];
+  if (!resolve(f->arg(i), real)) return;
+  f->answer(on_bpffs(real) && has_dot(real) ? -EPERM_ : with_replaced(f, i, real));
+}
+
+void make_node(TrapFrame* f, int i) {
+  char real[4096];
+  if (resolve(f->arg(i), real)) f->answer(-EPERM_);
+}
+
 void replace_two(TrapFrame* f, int i, int j) {
   char a[4096], b[4096];
   const bool first = resolve(f->arg(i), a), second = resolve(f->arg(j), b);
   if (!first && !second) return;
+  if (first != second && !relative(f->arg(first ? j : i))) return f->answer(-18 /* EXDEV */);
   TrapFrame g = *f;
   if (first) *g.slot(i) = reinterpret_cast<u64>(a);
   if (second) *g.slot(j) = reinterpret_cast<u64>(b);
@@ -168,13 +217,18 @@ u64 magic_of_link(const char* link) {
 }  // namespace
 
 void on_path0(TrapFrame* f) {
-  if ((f->nr == NR_open || f->nr == NR_creat) && open_fdinfo(f, f->di, f->si)) return;
-  replace_one(f, 0);
+  if (f->nr != NR_open && f->nr != NR_creat) return replace_one(f, 0);
+  const u64 flags = f->nr == NR_creat ? 01101 : f->si;
+  if (!open_fdinfo(f, f->di, flags)) open_path(f, 0, flags);
 }
 void on_pathat(TrapFrame* f) {
-  if (f->nr == NR_openat && open_fdinfo(f, f->si, f->dx)) return;
-  replace_one(f, 1);
+  if (f->nr != NR_openat) return replace_one(f, 1);
+  if (!open_fdinfo(f, f->si, f->dx)) open_path(f, 1, f->dx);
 }
+void on_mkdir(TrapFrame* f) { make_dir(f, 0); }
+void on_mkdirat(TrapFrame* f) { make_dir(f, 1); }
+void on_mknod(TrapFrame* f) { make_node(f, 0); }
+void on_mknodat(TrapFrame* f) { make_node(f, 1); }
 void on_two_paths(TrapFrame* f) { replace_two(f, 0, 1); }
 void on_two_pathsat(TrapFrame* f) { replace_two(f, 1, 3); }
 

@@ -22,7 +22,7 @@ constexpr u16 POLLIN_ = 1, POLLHUP_ = 0x10, POLLRDNORM_ = 0x40;
 
 struct Known {
   WireObject object;
-  u32 seen;  ///< perf: wake-ups that poll() has reported
+  u32 seen;  ///< wake-ups that have been reported
   u32 used;
 };
 Known known[MAX_OBJECTS];
@@ -30,6 +30,7 @@ Known known[MAX_OBJECTS];
 struct Registration {
   s32 epfd, fd;
   u64 ino, data;
+  u32 edge;  ///< EPOLLET
   u32 used;
 };
 Registration registrations[MAX_REGISTRATIONS];
@@ -71,21 +72,29 @@ bool ring_ready(const Known& k, const RingDesc& ring) {
   return k.object.kind == WireObjectKind::RingMap ? bpf_ring_readable(ring) : perf_ring_ready(ring, k.seen);
 }
 
-void prepare(s32 fd, Known* k) {
+/// `edge`: each wake-up has to be an edge of its own, whether or not data was left unread.
+void prepare(s32 fd, Known* k, bool edge) {
   const RingDesc* ring = ring_of(k->object);
   if (ring == nullptr) return;
+  sync_ring_maps();  // a BPF ring buffer made since stands in the RINGS area
   if (!ring_ready(*k, *ring)) {
     drain(fd);
     ring_arm(*ring);
     if (!ring_ready(*k, *ring)) return;
+  } else if (edge) {
+    ring_arm(*ring);
   }
-  if (!has_byte(fd)) kick(k->object.ino);
+  const u32 seq = perf_ring_seq(*ring);
+  if (!has_byte(fd) || (edge && seq != k->seen && k->object.kind == WireObjectKind::RingMap)) kick(k->object.ino);
+  if (k->object.kind == WireObjectKind::RingMap) k->seen = seq;
 }
 
 /// A perf ring has been reported: nothing more until the next wake-up.
-void reported(Known* k) {
+void reported(s32 fd, Known* k) {
   const RingDesc* ring = ring_of(k->object);
-  if (ring != nullptr && k->object.kind == WireObjectKind::PerfRing) k->seen = perf_ring_seq(*ring);
+  if (ring == nullptr) return;
+  k->seen = perf_ring_seq(*ring);
+  if (k->object.kind == WireObjectKind::PerfRing) drain(fd);  // the next byte is the next edge
 }
 
 Known* ring_behind(s32 fd) {
@@ -208,7 +217,7 @@ void on_poll(TrapFrame* f) {
     Known* k = ring_behind(fds[i].fd);
     if (k == nullptr) continue;
     if (unmapped_event(*k)) return answer_hung_up(f, fds, f->si);
-    prepare(fds[i].fd, k);
+    prepare(fds[i].fd, k, false);
     any = true;
   }
   if (!any) return;
@@ -222,7 +231,7 @@ void after_poll(TrapFrame* f) {
   if (read_user(fds, f->di, f->si * sizeof(PollFd)) != 0) return;
   for (u64 i = 0; i < f->si; ++i)
     if ((fds[i].revents & (POLLIN_ | POLLRDNORM_)) != 0)
-      if (Known* k = ring_behind(fds[i].fd)) reported(k);
+      if (Known* k = ring_behind(fds[i].fd)) reported(fds[i].fd, k);
 }
 
 void on_select(TrapFrame* f) {
@@ -245,7 +254,7 @@ void on_select(TrapFrame* f) {
   each_selected(f->si, f->di, [&](s32 fd) {
     Known* k = ring_behind(fd);
     if (k == nullptr) return;
-    prepare(fd, k);
+    prepare(fd, k, false);
     any = true;
   });
   if (!any) return;
@@ -256,7 +265,7 @@ void on_select(TrapFrame* f) {
 void after_select(TrapFrame* f) {
   if (f->note == 0 || f->ax <= 0) return;
   each_selected(f->si, f->di, [&](s32 fd) {
-    if (Known* k = ring_behind(fd)) reported(k);
+    if (Known* k = ring_behind(fd)) reported(fd, k);
   });
 }
 
@@ -266,13 +275,18 @@ void on_epoll_ctl(TrapFrame* f) {
   const s32 epfd = static_cast<s32>(f->di), fd = static_cast<s32>(f->dx);
   u8 event[12];  // packed: events, data
   u64 data = 0;
-  if (f->r10 != 0 && read_user(event, f->r10, sizeof event) == 0) copy_bytes(&data, event + 4, sizeof data);
+  u32 events = 0;
+  if (f->r10 != 0 && read_user(event, f->r10, sizeof event) == 0) {
+    copy_bytes(&events, event, sizeof events);
+    copy_bytes(&data, event + 4, sizeof data);
+  }
+  const u32 edge = events >> 31;
   for (Registration& r : registrations)
     if (load_acquire(&r.used) == 2 && r.epfd == epfd && r.fd == fd) {
       if (f->si == DEL)
         store_release(&r.used, 0);
       else
-        r.data = data;
+        r.data = data, r.edge = edge;
       if (f->si != ADD) return;
       store_release(&r.used, 0);
     }
@@ -285,6 +299,7 @@ void on_epoll_ctl(TrapFrame* f) {
     r.fd = fd;
     r.ino = o.ino;
     r.data = data;
+    r.edge = edge;
     store_release(&r.used, 2);
     return;
   }
@@ -302,7 +317,7 @@ void on_epoll_wait(TrapFrame* f) {
     }
     Known* k = find_known(r.ino);
     if (k == nullptr) continue;
-    prepare(r.fd, k);
+    prepare(r.fd, k, r.edge != 0);
     f->note = 1;
   }
   if (f->note != 0) f->action = Action::Watched;
@@ -323,7 +338,7 @@ void after_epoll_wait(TrapFrame* f) {
       copy_bytes(&data, event + 4, sizeof data);
       mine = data == r.data;
     }
-    if (mine) reported(k);
+    if (mine) reported(r.fd, k);
   }
 }
 

@@ -2,6 +2,7 @@
 #include "btf/btf.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace skep {
 
@@ -47,18 +48,42 @@ u32 Btf::resolve_modifiers(u32 id) const noexcept {
   return id;
 }
 
+bool Btf::name_is(u32 off, std::string_view text) const noexcept {
+  const char* s = name_or_word(off);
+  return std::strncmp(s, text.data(), text.size()) == 0 && s[text.size()] == 0;
+}
+
+void Btf::build_indexes() {
+  for (u32 id = 1; id < nr_types(); ++id) {
+    const btf_type* t = types_[id];
+    if (btf_is_decl_tag(t)) decl_tags_.emplace_back(type_by_id(t->type), id);
+    if (btf_is_struct(t) && t->name_off != 0) structs_by_name_.push_back(id);
+  }
+  std::sort(decl_tags_.begin(), decl_tags_.end());
+  std::stable_sort(structs_by_name_.begin(), structs_by_name_.end(), [this](u32 a, u32 b) {
+    return std::strcmp(name(types_[a]->name_off), name(types_[b]->name_off)) < 0;
+  });
+}
+
 Result<u32> Btf::find_by_name_kind(std::string_view wanted, u32 kind) const {
-  for (u32 id = 1; id < nr_types(); ++id)
-    if (btf_kind_of(types_[id]) == kind && wanted == name(types_[id]->name_off)) return id;
+  if (kind == BTF_KIND_STRUCT && !wanted.empty()) {
+    const auto at = std::lower_bound(structs_by_name_.begin(), structs_by_name_.end(), wanted,
+                                     [this](u32 id, std::string_view w) { return name(types_[id]->name_off) < w; });
+    if (at == structs_by_name_.end() || name(types_[*at]->name_off) != wanted) return Errno(ENOENT);
+    return *at;
+  }
+  for (u32 id = 1; id < nr_types(); ++id) {
+    const btf_type* t = types_[id];
+    if (btf_kind_of(t) == kind && (t->name_off == 0 ? wanted.empty() : name_is(t->name_off, wanted))) return id;
+  }
   return Errno(ENOENT);
 }
 
 Result<u32> Btf::find_next_decl_tag(const btf_type* target, s32 component_idx, std::string_view prefix, u32 last_id) const {
-  for (u32 id = last_id + 1; id < nr_types(); ++id) {
-    const btf_type* t = types_[id];
-    if (btf_is_decl_tag(t) && type_by_id(t->type) == target && btf_component_idx(t) == component_idx &&
-        std::string_view(name(t->name_off)).starts_with(prefix))
-      return id;
+  auto at = std::upper_bound(decl_tags_.begin(), decl_tags_.end(), std::pair(target, last_id));
+  for (; at != decl_tags_.end() && at->first == target; ++at) {
+    const btf_type* t = types_[at->second];
+    if (btf_component_idx(t) == component_idx && std::strncmp(name(t->name_off), prefix.data(), prefix.size()) == 0) return at->second;
   }
   return Errno(ENOENT);
 }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -49,6 +50,8 @@ class Btf {
   const char* name(u32 off) const noexcept { return off < hdr_.str_len ? strings_ + off : nullptr; }
   /// As name(), in words for people: "(anon)" at 0, "(invalid-name-offset)" outside. Linux: btf.c:__btf_name_by_offset()
   const char* name_or_word(u32 off) const noexcept;
+  /// name_or_word(off) == text, without walking a name that is longer (a tag's may be megabytes).
+  bool name_is(u32 off, std::string_view text) const noexcept;
   /// Empty for an anonymous type and for an id that is not there.
   std::string_view type_name(u32 id) const noexcept;
 
@@ -85,6 +88,10 @@ class Btf {
   std::vector<const btf_type*> types_;
   std::vector<u32> resolved_ids_, resolved_sizes_;
   std::vector<BtfStructMeta> struct_metas_;  // ascending by id
+  // Indexes over types_, so that no blob makes a search quadratic: decl tags by target and id; named structs by name and id.
+  std::vector<std::pair<const btf_type*, u32>> decl_tags_;
+  std::vector<u32> structs_by_name_;
+  void build_indexes();
 };
 
 }  // namespace skep

@@ -242,5 +242,37 @@ TEST(BtfParse, OwnershipIsAtMostEightDeep) {
   EXPECT_EQ(skep_verdict(ownership_chain(2, true)).error, ELOOP);
 }
 
+// Blobs that would keep a walk without memory busy for hours. They need only to end.
+
+TEST(BtfParse, StructsThatDoubleAtEachLevel) {
+  Blob b = detail::base();
+  const u32 lock = b.type(b.str("bpf_spin_lock"), info(BTF_KIND_STRUCT), 4);
+  u32 inner = b.type(0, info(BTF_KIND_STRUCT), 0);
+  for (int level = 0; level < 30; ++level) inner = b.type(0, info(BTF_KIND_STRUCT, 2), 0, {0, inner, 0, 0, inner, 0});
+  b.type(0, info(BTF_KIND_STRUCT, 2), 4, {0, inner, 0, 0, lock, 0});
+  EXPECT_EQ(skep_verdict(b.bytes()).error, E2BIG);  // 32 levels
+  Blob c = detail::base();
+  const u32 lock_c = c.type(c.str("bpf_spin_lock"), info(BTF_KIND_STRUCT), 4);
+  u32 inner_c = c.type(0, info(BTF_KIND_STRUCT), 0);
+  for (int level = 0; level < 29; ++level) inner_c = c.type(0, info(BTF_KIND_STRUCT, 2), 0, {0, inner_c, 0, 0, inner_c, 0});
+  c.type(0, info(BTF_KIND_STRUCT, 2), 4, {0, inner_c, 0, 0, lock_c, 0});
+  EXPECT_EQ(skep_verdict(c.bytes()).error, 0);
+}
+
+TEST(BtfParse, ManyRootsManyTagsLongNames) {
+  Blob b = detail::base();
+  const u32 lock = b.type(b.str("bpf_spin_lock"), info(BTF_KIND_STRUCT), 4);
+  const u32 head = b.type(b.str("bpf_list_head"), info(BTF_KIND_STRUCT), 16);
+  const u32 node = b.type(b.str("bpf_list_node"), info(BTF_KIND_STRUCT), 24);
+  const u32 held_name = b.str("held"), n = b.str("n"), tag = b.str("contains:held:n"), word = b.str(std::string(4 << 20, 'x'));
+  for (u32 i = 0; i < 50000; ++i) {
+    const u32 s = b.type(0, info(BTF_KIND_STRUCT, 2), 24, {0, head, 0, 0, lock, 16 * 8});
+    b.type(tag, info(BTF_KIND_DECL_TAG), s, {0});
+    b.type(word, info(BTF_KIND_DECL_TAG), s, {0});
+  }
+  b.type(held_name, info(BTF_KIND_STRUCT, 1), 24, {n, node, 0});
+  EXPECT_EQ(skep_verdict(b.bytes()).error, 0);
+}
+
 }  // namespace
 }  // namespace skep::test

@@ -1,6 +1,8 @@
 // btf: the kinds' table, names, and the lines of the log.
 #include "btf/env.h"
 
+#include <cstring>
+
 namespace skep {
 
 namespace {
@@ -51,9 +53,14 @@ bool BtfEnv::valid_section(u32 off) const {
   return s[0] != 0 && chars_ok(s, 0, kernel_isprint);
 }
 
+std::string_view BtfEnv::log_name(u32 off) const {
+  const char* s = btf.name_or_word(off);
+  return {s, strnlen(s, BtfLog::MAX_MESSAGE)};
+}
+
 void BtfEnv::log_head(const btf_type* t, bool details, std::string_view message) {
   if (text == nullptr) return;
-  log("[{}] {} {}{}", log_type_id, btf_kind_str(btf_kind_of(t)), btf.name_or_word(t->name_off), details ? " " : "");
+  log("[{}] {} {}{}", log_type_id, btf_kind_str(btf_kind_of(t)), log_name(t->name_off), details ? " " : "");
   if (details) kind_ops(t).log_details(*this, t);
   if (!message.empty()) {
     log(" ");
@@ -69,10 +76,10 @@ void BtfEnv::log_member(const btf_type* parent, const btf_member& m, std::string
   if (text == nullptr) return;
   if (phase != Phase::CHECK_META) log_type(parent);  // the dump of the first pass is far above: say whose member it is
   if (btf_kflag(parent)) {
-    log("\t{} type_id={} bitfield_size={} bits_offset={}", btf.name_or_word(m.name_off), m.type, BTF_MEMBER_BITFIELD_SIZE(m.offset),
+    log("\t{} type_id={} bitfield_size={} bits_offset={}", log_name(m.name_off), m.type, BTF_MEMBER_BITFIELD_SIZE(m.offset),
         BTF_MEMBER_BIT_OFFSET(m.offset));
   } else {
-    log("\t{} type_id={} bits_offset={}", btf.name_or_word(m.name_off), m.type, m.offset);
+    log("\t{} type_id={} bits_offset={}", log_name(m.name_off), m.type, m.offset);
   }
   if (!message.empty()) {
     log(" ");

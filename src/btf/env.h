@@ -82,6 +82,8 @@ struct BtfEnv {
   void log(fmt::format_string<Args...> format, Args&&... args) {
     if (text != nullptr) text->append(format, std::forward<Args>(args)...);
   }
+  /// A name for the log, no longer than a message can be.
+  std::string_view log_name(u32 off) const;
   void log_type(const btf_type* t, std::string_view message = {});
   void log_basic(const btf_type* t, std::string_view message);
   void log_member(const btf_type* parent, const btf_member& m, std::string_view message = {});

@@ -1,5 +1,8 @@
 #include "btf/field_find.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "btf/btf.h"
 
 namespace skep {
@@ -9,7 +12,7 @@ namespace {
 /// One search. Linux passes these along in arguments: btf.c:btf_find_field_one() and those around it.
 class FieldFinder {
  public:
-  FieldFinder(const Btf& btf, u32 field_mask) : btf_(btf), mask_(field_mask) {}
+  FieldFinder(const Btf& btf, u32 field_mask, FieldCache& cache) : btf_(btf), mask_(field_mask), cache_(cache) {}
   Result<u32> in_struct(const btf_type* t, std::span<FieldInfo> out, u32 level);
   Result<u32> in_datasec(const btf_type* t, std::span<FieldInfo> out);
 
@@ -22,13 +25,17 @@ class FieldFinder {
   };
   Result<u32> one(const Place& at, const btf_type* type, std::span<FieldInfo> out, u32 level);
   Result<u32> nested(const btf_type* t, u32 off, u32 nelems, std::span<FieldInfo> out, u32 level);
+  Result<u32> in_known_struct(const FieldCache::Found& known, std::span<FieldInfo> out, u32 level);
+  Result<u32> walk_struct(const btf_type* t, std::span<FieldInfo> out, u32 level);
   Result<u32> field_type_of(const btf_type* t);
   Result<bool> find_plain(const btf_type* t, btf_field_type type, u32 off, FieldInfo& out) const;
   Result<bool> find_root(const Place& at, const btf_type* t, btf_field_type type, FieldInfo& out) const;
 
   const Btf& btf_;
   u32 mask_;
-  u32 seen_ = 0;
+  FieldCache& cache_;
+  u32 seen_ = 0;     // kinds met so far that may be there once
+  u32 deepest_ = 0;  // greatest level reached
 };
 
 /// Copies the first `count` fields for each further element of an array. Linux: btf.c:btf_repeat_fields()
@@ -55,9 +62,8 @@ constexpr NamedField NAMED_FIELDS[] = {{BPF_SPIN_LOCK, true}, {BPF_TIMER, true},
 
 /// Which field the type makes, 0 for none. Linux: btf.c:btf_get_field_type()
 Result<u32> FieldFinder::field_type_of(const btf_type* t) {
-  const std::string_view name = btf_.name_or_word(t->name_off);
   for (const NamedField& f : NAMED_FIELDS) {
-    if ((mask_ & f.type) == 0 || name != btf_field_type_name(f.type)) continue;
+    if ((mask_ & f.type) == 0 || !btf_.name_is(t->name_off, btf_field_type_name(f.type))) continue;
     if (f.once && (seen_ & f.type) != 0) return Errno(E2BIG);
     if (f.once) seen_ |= f.type;
     return static_cast<u32>(f.type);
@@ -130,7 +136,7 @@ Result<u32> FieldFinder::one(const Place& at, const btf_type* type, std::span<Fi
 }
 
 // Linux: btf.c:btf_find_struct_field()
-Result<u32> FieldFinder::in_struct(const btf_type* t, std::span<FieldInfo> out, u32 level) {
+Result<u32> FieldFinder::walk_struct(const btf_type* t, std::span<FieldInfo> out, u32 level) {
   u32 count = 0;
   for (u32 i = 0; i < btf_vlen(t); ++i) {
     const btf_member* m = &btf_members(t)[i];
@@ -138,6 +144,25 @@ Result<u32> FieldFinder::in_struct(const btf_type* t, std::span<FieldInfo> out, 
     if (bits % 8 != 0) return Errno(EINVAL);
     count += TRY(one({t, static_cast<s32>(i), bits / 8, 0}, btf_.type_by_id(m->type), out.subspan(count), level));
   }
+  return count;
+}
+
+/// A walk that went well once can only fail for want of room, a second of a kind or depth, all of which are E2BIG.
+Result<u32> FieldFinder::in_known_struct(const FieldCache::Found& known, std::span<FieldInfo> out, u32 level) {
+  if ((seen_ & known.once) != 0 || level + known.height >= MAX_RESOLVE_DEPTH || known.fields.size() > out.size()) return Errno(E2BIG);
+  seen_ |= known.once;
+  deepest_ = std::max(deepest_, level + known.height);
+  std::copy(known.fields.begin(), known.fields.end(), out.begin());
+  return static_cast<u32>(known.fields.size());
+}
+
+/// DIFFERS: Linux walks a struct anew wherever it is contained, and so can be kept busy for hours by a blob of a few kilobytes.
+Result<u32> FieldFinder::in_struct(const btf_type* t, std::span<FieldInfo> out, u32 level) {
+  if (const auto known = cache_.structs.find(t); known != cache_.structs.end()) return in_known_struct(known->second, out, level);
+  const u32 seen_before = seen_, deepest_before = std::exchange(deepest_, level);
+  const u32 count = TRY(walk_struct(t, out, level));
+  cache_.structs[t] = {{out.begin(), out.begin() + count}, seen_ & ~seen_before, deepest_ - level};
+  deepest_ = std::max(deepest_, deepest_before);
   return count;
 }
 
@@ -154,8 +179,8 @@ Result<u32> FieldFinder::in_datasec(const btf_type* t, std::span<FieldInfo> out)
 
 }  // namespace
 
-Result<u32> find_fields(const Btf& btf, const btf_type* t, u32 field_mask, std::span<FieldInfo> out) {
-  FieldFinder finder(btf, field_mask);
+Result<u32> find_fields(const Btf& btf, const btf_type* t, u32 field_mask, std::span<FieldInfo> out, FieldCache& cache) {
+  FieldFinder finder(btf, field_mask, cache);
   if (btf_is_struct(t)) return finder.in_struct(t, out, 0);
   if (btf_is_datasec(t)) return finder.in_datasec(t, out);
   return Errno(EINVAL);
@@ -167,11 +192,10 @@ Result<bool> find_kptr(const Btf& btf, const btf_type* t, u32 off, FieldInfo& ou
   t = btf.type_by_id(t->type);
   if (!btf_is_type_tag(t)) return false;
   if (btf_is_type_tag(btf.type_by_id(t->type))) return Errno(EINVAL);
-  const std::string_view tag = btf.name_or_word(t->name_off);
   btf_field_type type;
-  if (tag == "kptr_untrusted") type = BPF_KPTR_UNREF;
-  else if (tag == "kptr") type = BPF_KPTR_REF;
-  else if (tag == "percpu_kptr") type = BPF_KPTR_PERCPU;
+  if (btf.name_is(t->name_off, "kptr_untrusted")) type = BPF_KPTR_UNREF;
+  else if (btf.name_is(t->name_off, "kptr")) type = BPF_KPTR_REF;
+  else if (btf.name_is(t->name_off, "percpu_kptr")) type = BPF_KPTR_PERCPU;
   else return Errno(EINVAL);
   const u32 id = btf.resolve_modifiers(t->type);
   if (!btf_is_struct(btf.type_by_id(id))) return Errno(EINVAL);

@@ -57,10 +57,10 @@ Status parse_root(const Btf& btf, const FieldInfo& info, BtfField& field) {
   bool found = false;
   for (u32 i = 0; i < btf_vlen(held); ++i) {
     const btf_member* m = &btf_members(held)[i];
-    if (info.node_name != btf.name_or_word(m->name_off)) continue;
+    if (!btf.name_is(m->name_off, info.node_name)) continue;
     if (found) return Errno(EINVAL);
     const btf_type* node = btf.type_by_id(m->type);
-    if (!btf_is_struct(node) || btf_field_type_name(node_type) != btf.name_or_word(node->name_off)) return Errno(EINVAL);
+    if (!btf_is_struct(node) || !btf.name_is(node->name_off, btf_field_type_name(node_type))) return Errno(EINVAL);
     const u32 bits = btf_member_bit_offset(node, m);  // the node's kind_flag, not the holder's: so does the kernel
     if (bits % 8 != 0 || bits / 8 % btf_field_type_align(node_type) != 0) return Errno(EINVAL);
     field.btf = &btf;
@@ -101,8 +101,14 @@ u32 btf_field_type_align(btf_field_type type) noexcept { return shape(type).alig
 std::string_view btf_field_type_name(btf_field_type type) noexcept { return shape(type).name; }
 
 Result<BtfRecord> parse_fields(const Btf& btf, const btf_type* t, u32 field_mask, u32 value_size, const KernelTypes* kernel) {
+  FieldCache cache;
+  return parse_fields_cached(btf, t, field_mask, value_size, kernel, cache);
+}
+
+Result<BtfRecord> parse_fields_cached(const Btf& btf, const btf_type* t, u32 field_mask, u32 value_size, const KernelTypes* kernel,
+                                      FieldCache& cache) {
   std::array<FieldInfo, BTF_FIELDS_MAX> infos;
-  const u32 count = TRY(find_fields(btf, t, field_mask, infos));
+  const u32 count = TRY(find_fields(btf, t, field_mask, infos, cache));
   BtfRecord record;
   u32 next_off = 0;
   for (u32 i = 0; i < count; ++i) {

@@ -6,12 +6,12 @@ namespace skep {
 namespace {
 
 void log_enumerator(BtfEnv& env, const btf_type* t, const btf_enum& e) {
-  const char* name = env.btf.name_or_word(e.name_off);
+  const std::string_view name = env.log_name(e.name_off);
   if (btf_kflag(t)) env.log("\t{} val={}\n", name, e.val);
   else env.log("\t{} val={}\n", name, static_cast<u32>(e.val));
 }
 void log_enumerator(BtfEnv& env, const btf_type* t, const btf_enum64& e) {
-  const char* name = env.btf.name_or_word(e.name_off);
+  const std::string_view name = env.log_name(e.name_off);
   const u64 val = u64{e.val_hi32} << 32 | e.val_lo32;
   if (btf_kflag(t)) env.log("\t{} val={}\n", name, static_cast<s64>(val));
   else env.log("\t{} val={}\n", name, val);

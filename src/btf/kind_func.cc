@@ -39,7 +39,7 @@ Result<u32> func_proto_check_meta(BtfEnv& env, const btf_type* t, u32 meta_left)
 }
 
 void log_param(BtfEnv& env, const btf_param& p, const char* before) {
-  env.log("{}{} {}", before, p.type, env.btf.name_or_word(p.name_off));
+  env.log("{}{} {}", before, p.type, env.log_name(p.name_off));
 }
 
 // Linux: btf.c:btf_func_proto_log()

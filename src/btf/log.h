@@ -15,20 +15,21 @@ class BtfLog {
  public:
   virtual ~BtfLog() = default;
 
-  /// Formats and appends. Linux: kernel/bpf/log.c:bpf_verifier_vlog() cuts each message at 1023 bytes; so does this.
+  /// Formats and appends. Linux: kernel/bpf/log.c:bpf_verifier_vlog() cuts each message at MAX_MESSAGE
+  /// bytes; so does this.
   template <typename... Args>
   void append(fmt::format_string<Args...> format, Args&&... args) {
     fmt::memory_buffer out;
     fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
     write(std::string_view(out.data(), std::min(out.size(), MAX_MESSAGE)));
   }
+  static constexpr std::size_t MAX_MESSAGE = 1023;
   const std::string& text() const noexcept { return text_; }
 
  protected:
   virtual void write(std::string_view message) { text_.append(message); }
 
  private:
-  static constexpr std::size_t MAX_MESSAGE = 1023;
   std::string text_;
 };
 

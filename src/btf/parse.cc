@@ -31,6 +31,7 @@ Result<std::unique_ptr<Btf>> Btf::parse(std::span<const u8> data, BtfLog* log, c
   TRY(env.parse_str_sec());
   TRY(env.parse_type_sec());
   TRY(env.check_type_tags());
+  btf->build_indexes();
   TRY(env.parse_struct_metas());
   for (const BtfStructMeta& meta : btf->struct_metas_) TRY(check_graph_roots(*btf, meta.record));
   TRY(env.check_ownership_depth());

@@ -39,10 +39,11 @@ bool has_member_of(const btf_type* t, const std::vector<u32>& ids) {
 Status BtfEnv::parse_struct_metas() {
   const std::vector<u32> special = special_types(btf);
   if (special.empty()) return ok_status();
+  FieldCache cache;
   for (u32 id = 1; id < btf.nr_types(); ++id) {
     const btf_type* t = btf.type_by_id(id);
     if (!btf_is_struct(t) || !has_member_of(t, special)) continue;
-    BtfRecord record = TRY(parse_fields(btf, t, OBJECT_FIELDS | BPF_KPTR, t->size, kernel));
+    BtfRecord record = TRY(parse_fields_cached(btf, t, OBJECT_FIELDS | BPF_KPTR, t->size, kernel, cache));
     if (record.fields.empty()) return Errno(EFAULT);  // a special member that is none: of the wrong size, or misaligned
     btf.struct_metas_.push_back({id, std::move(record)});
   }

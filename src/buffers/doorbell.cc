@@ -19,7 +19,7 @@ bool ring_doorbell(const Window& w) noexcept {
 bool ring_notify(const Window& w, const RingDesc& ring) noexcept {
   RingCtl* ctl = ring.ctl;
   // Pairs with the load in perf_ring_seq(); the locked increment stands between the record and the load of `armed`.
-  if (ring.kind == RingKind::Perf) fetch_add(&ctl->wake_seq, 1u);
+  fetch_add(&ctl->wake_seq, 1u);
   // Pairs with the exchange in ring_arm().
   if (load_seq_cst(&ctl->armed) == 0) return false;
   set_pending(w, ring);
@@ -28,7 +28,7 @@ bool ring_notify(const Window& w, const RingDesc& ring) noexcept {
 }
 
 bool ring_notify_always(const Window& w, const RingDesc& ring) noexcept {
-  if (ring.kind == RingKind::Perf) fetch_add(&ring.ctl->wake_seq, 1u);
+  fetch_add(&ring.ctl->wake_seq, 1u);
   set_pending(w, ring);
   exchange(&ring.ctl->armed, 0u);
   return ring_doorbell(w);

@@ -13,7 +13,8 @@ u64 ktime_get_boot_ns(RunCtx& run, u64, u64, u64, u64, u64) noexcept { return ru
 u64 get_smp_processor_id(RunCtx& run, u64, u64, u64, u64, u64) noexcept { return run.op.cpu; }
 
 u64 get_current_comm(RunCtx& run, u64 buf, u64 size, u64, u64, u64) noexcept {
-  char comm[16] = {};
+  char comm[16];
+  zero_bytes(comm, sizeof(comm));
   run.env->comm(run.env, comm);
   u64 len = 0;
   while (len < sizeof(comm) && comm[len] != 0) ++len;
@@ -58,7 +59,8 @@ constinit const FuncProto bpf_get_prandom_u32_proto =
 constinit const FuncProto bpf_get_current_comm_proto = {
     BPF_FUNC_get_current_comm, "bpf_get_current_comm", false, RET_INTEGER, {ARG_PTR_TO_UNINIT_MEM, ARG_CONST_SIZE},
     TRACING_PROG_TYPES | CGROUP_CURRENT_PROG_TYPES, get_current_comm};
-/// Linux: the _trace, _pe and _tracing variants differ in where the cookie is kept only. TRACING and LSM programs need a trampoline.
+/// Linux: the _trace, _pe and _tracing variants differ in where the cookie is kept only. TRACING and LSM programs need a
+/// trampoline.
 constinit const FuncProto bpf_get_attach_cookie_proto = {
     BPF_FUNC_get_attach_cookie, "bpf_get_attach_cookie", false, RET_INTEGER, {ARG_PTR_TO_CTX},
     prog_types(BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_RAW_TRACEPOINT,

@@ -33,7 +33,8 @@ class Format : public RunFixture {
 #pragma GCC diagnostic ignored "-Wformat-security"
 
 TEST_F(Format, IntegersPrintAsSnprintfDoes) {
-  const u64 values[] = {0, 1, 9, 10, 255, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000, ~0ULL};
+  const u64 values[] = {
+      0, 1, 9, 10, 255, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000, ~0ULL};
   for (const char* flags : {"", "0", "-", "+", " ", "-0", "+0", " 0", "+-", "+ ", "- "})
     for (const char* width : {"", "1", "5", "25"})
       for (const char* conv : {"d", "i", "u", "x", "X", "ld", "lu", "lx", "lld", "lli", "llu", "llX"})
@@ -69,9 +70,9 @@ TEST_F(Format, PlainText) {
 }
 
 TEST_F(Format, WhatLinuxRefuses) {
-  for (const char* fmt : {"%", "%d %d %d %d", "%f", "%n", "%o", "%5", "%*d", "%.3s", "%#x", "%hd", "%zu", "%lld%", "%lc", "%ls", "% %", "%q",
-                          "%5-d", "%sx", "%pkq", "%pus1", "%pksx", "%pI5", "%pi", "%pM", "%pz", "\x01", "\x7f",
-                          "%\xc3\xa9", "%llld"})
+  for (const char* fmt : {"%",     "%d %d %d %d", "%f",  "%n",  "%o",  "%5",   "%*d",  "%.3s",      "%#x",  "%hd",
+                          "%zu",   "%lld%",       "%lc", "%ls", "% %", "%q",   "%5-d", "%sx",       "%pkq", "%pus1",
+                          "%pksx", "%pI5",        "%pi", "%pM", "%pz", "\x01", "\x7f", "%\xc3\xa9", "%llld"})
     EXPECT_EQ(format(fmt, 1, 2, 3), -EINVAL) << fmt;
   const u64 args[3] = {};
   EXPECT_EQ(format_bpf(*run_, out_, 16, "abc", 3, args, 3), -EINVAL);  // no NUL in its size

@@ -51,7 +51,8 @@ bool run_may(RunCtx& run, u64 addr, u64 size, Access access) noexcept {
 /// The sample of the reservation that `open` names, or null. Entries stand in shared memory: ring and position are anything.
 void* reserved_sample(const RunCtx& run, u32 ring, u64 pos) noexcept {
   if (ring == 0 || ring > MAX_RINGS) return nullptr;
-  const RingDesc* desc = load_acquire(&run.op.window.rom->rings[ring - 1]);  // pairs with the host's release when it registers a ring
+  const RingDesc* desc =
+      load_acquire(&run.op.window.rom->rings[ring - 1]);  // pairs with the host's release when it registers a ring
   if (desc == nullptr || desc->kind != RingKind::Bpf) return nullptr;
   return desc->data + (pos & (desc->data_size - 1)) + BPF_RINGBUF_HDR_SZ;
 }

@@ -38,8 +38,12 @@ u64 ringbuf_close(RunCtx& run, u64 arg, u64 flags, bool discard) noexcept {
   return 0;
 }
 
-u64 ringbuf_submit_fn(RunCtx& run, u64 sample, u64 flags, u64, u64, u64) noexcept { return ringbuf_close(run, sample, flags, false); }
-u64 ringbuf_discard_fn(RunCtx& run, u64 sample, u64 flags, u64, u64, u64) noexcept { return ringbuf_close(run, sample, flags, true); }
+u64 ringbuf_submit_fn(RunCtx& run, u64 sample, u64 flags, u64, u64, u64) noexcept {
+  return ringbuf_close(run, sample, flags, false);
+}
+u64 ringbuf_discard_fn(RunCtx& run, u64 sample, u64 flags, u64, u64, u64) noexcept {
+  return ringbuf_close(run, sample, flags, true);
+}
 u64 ringbuf_query_fn(RunCtx&, u64 map, u64 flags, u64, u64, u64) noexcept { return ringbuf_query(as_map(map)->ring, flags); }
 
 /// What the kernel would take from the registers, the task and the clock; only what the ring's records show.
@@ -89,7 +93,12 @@ constinit const FuncProto bpf_ringbuf_query_proto = {
     BPF_FUNC_ringbuf_query, "bpf_ringbuf_query", false, RET_INTEGER, {ARG_CONST_MAP_PTR, ARG_ANYTHING}, BASE_PROG_TYPES,
     ringbuf_query_fn};
 constinit const FuncProto bpf_perf_event_output_proto = {
-    BPF_FUNC_perf_event_output, "bpf_perf_event_output", true, RET_INTEGER,
-    {ARG_PTR_TO_CTX, ARG_CONST_MAP_PTR, ARG_ANYTHING, ARG_PTR_TO_MEM, ARG_CONST_SIZE_OR_ZERO}, TRACING_PROG_TYPES, perf_event_output_fn};
+    BPF_FUNC_perf_event_output,
+    "bpf_perf_event_output",
+    true,
+    RET_INTEGER,
+    {ARG_PTR_TO_CTX, ARG_CONST_MAP_PTR, ARG_ANYTHING, ARG_PTR_TO_MEM, ARG_CONST_SIZE_OR_ZERO},
+    TRACING_PROG_TYPES,
+    perf_event_output_fn};
 
 }  // namespace skep

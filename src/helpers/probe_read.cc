@@ -1,5 +1,6 @@
 // helpers: memory of the traced process and of skep's kernel half. A bad address answers -EFAULT and zero-fills what was asked for.
-// Linux: kernel/trace/bpf_trace.c:bpf_probe_read_*(). DIFFERS: Linux tells the halves apart by TASK_SIZE, skep by the session window.
+// Linux: kernel/trace/bpf_trace.c:bpf_probe_read_*(). DIFFERS: Linux tells the halves apart by TASK_SIZE, skep by the session
+// window.
 #include "base/bytes.h"
 #include "helpers/protos.h"
 #include "helpers/user_memory.h"
@@ -17,7 +18,9 @@ u64 probe_string(RunCtx& run, u64 dst, u64 size, u64 src, Space space) noexcept 
   return static_cast<u64>(len);
 }
 
-u64 probe_read(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept { return probe_bytes(run, dst, size, src, Space::Either); }
+u64 probe_read(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_bytes(run, dst, size, src, Space::Either);
+}
 u64 probe_read_user(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
   return probe_bytes(run, dst, size, src, Space::User);
 }

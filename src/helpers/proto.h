@@ -5,8 +5,8 @@
 
 namespace skep {
 
-/// The kernel's argument types that helpers of ours use. Its MEM_RDONLY on ARG_PTR_TO_MEM and OBJ_RELEASE on ARG_PTR_TO_RINGBUF_MEM are
-/// implied: every ARG_PTR_TO_MEM is read only, every ARG_PTR_TO_RINGBUF_MEM is released.
+/// The kernel's argument types that helpers of ours use. Its MEM_RDONLY on ARG_PTR_TO_MEM and OBJ_RELEASE on ARG_PTR_TO_RINGBUF_MEM
+/// are implied: every ARG_PTR_TO_MEM is read only, every ARG_PTR_TO_RINGBUF_MEM is released.
 enum ArgType : u8 {
   ARG_DONTCARE,
   ARG_CONST_MAP_PTR,
@@ -44,10 +44,11 @@ constexpr u64 prog_types(Types... types) noexcept { return (prog_type_bit(types)
 constexpr u64 TRACING_PROG_TYPES =
     prog_types(BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_RAW_TRACEPOINT,
                BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, BPF_PROG_TYPE_TRACING, BPF_PROG_TYPE_LSM, BPF_PROG_TYPE_SYSCALL);
-/// Those that end in bpf_base_func_proto(), through whatever else: all but EXT (its target's) and STRUCT_OPS (its kernel struct's), which
-/// are not ours, and LIRC_MODE2. Linux: net/core/filter.c, kernel/bpf/cgroup.c, kernel/bpf/helpers.c
-constexpr u64 BASE_PROG_TYPES = (prog_type_bit(MAX_BPF_PROG_TYPE_) - 1) &
-                                ~prog_types(BPF_PROG_TYPE_UNSPEC, BPF_PROG_TYPE_EXT, BPF_PROG_TYPE_STRUCT_OPS, BPF_PROG_TYPE_LIRC_MODE2);
+/// Those that end in bpf_base_func_proto(), through whatever else: all but EXT (its target's) and STRUCT_OPS (its kernel struct's),
+/// which are not ours, and LIRC_MODE2. Linux: net/core/filter.c, kernel/bpf/cgroup.c, kernel/bpf/helpers.c
+constexpr u64 BASE_PROG_TYPES =
+    (prog_type_bit(MAX_BPF_PROG_TYPE_) - 1) &
+    ~prog_types(BPF_PROG_TYPE_UNSPEC, BPF_PROG_TYPE_EXT, BPF_PROG_TYPE_STRUCT_OPS, BPF_PROG_TYPE_LIRC_MODE2);
 /// LIRC_MODE2 has a short list of its own. Linux: drivers/media/rc/bpf-lirc.c:lirc_mode2_func_proto()
 constexpr u64 BASE_AND_LIRC_PROG_TYPES = BASE_PROG_TYPES | prog_types(BPF_PROG_TYPE_LIRC_MODE2);
 /// Those that ask cgroup_current_func_proto(). Linux: kernel/bpf/cgroup.c

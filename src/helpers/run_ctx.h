@@ -5,8 +5,8 @@
 
 namespace skep {
 
-/// What helpers ask of the process of the run: the agent's own functions in production, fakes in tests. None may block, allocate or call
-/// libc; each may be called at any instruction of the process.
+/// What helpers ask of the process of the run: the agent's own functions in production, fakes in tests. None may block, allocate or
+/// call libc; each may be called at any instruction of the process.
 struct RunEnv {
   u64 (*pid_tgid)(RunEnv*) noexcept;      ///< tgid << 32 | pid
   u64 (*uid_gid)(RunEnv*) noexcept;       ///< gid << 32 | uid
@@ -16,8 +16,9 @@ struct RunEnv {
   u64 (*boot_ns)(RunEnv*) noexcept;       ///< CLOCK_BOOTTIME
   /// Guarded copy: 0, or -EFAULT with dst undefined. Which addresses may be asked for is the caller's affair.
   long (*read_memory)(RunEnv*, void* dst, const void* src, u64 len) noexcept;
-  /// Guarded string copy, at most size bytes with the NUL: the length with its NUL, or -EFAULT with dst undefined. A longer string is cut:
-  /// dst ends with a NUL and the answer is size. Bytes behind the NUL stay as they were. Linux: mm/maccess.c:strncpy_from_user_nofault()
+  /// Guarded string copy, at most size bytes with the NUL: the length with its NUL, or -EFAULT with dst undefined. A longer string
+  /// is cut: dst ends with a NUL and the answer is size. Bytes behind the NUL stay as they were. Linux:
+  /// mm/maccess.c:strncpy_from_user_nofault()
   long (*read_string)(RunEnv*, void* dst, u64 size, const void* src) noexcept;
   void (*futex_wake_host)(RunEnv*) noexcept;  ///< rings the session's doorbell
 };

@@ -1,4 +1,5 @@
-// helpers and interp tests: a window of their own with real maps and rings, programs made of instructions, and a process that is a fake.
+// helpers and interp tests: a window of their own with real maps and rings, programs made of instructions, and a process that is a
+// fake.
 #pragma once
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -21,7 +22,8 @@ namespace skep::test {
 
 /// A process with fixed answers, whose memory is the test's own.
 struct FakeEnv : RunEnv {
-  u64 fake_pid_tgid = 1000ULL << 32 | 1001, fake_uid_gid = 6ULL << 32 | 5, fake_task = 0x7000, fake_ktime = 123456789, fake_boot = 987654321;
+  u64 fake_pid_tgid = 1000ULL << 32 | 1001, fake_uid_gid = 6ULL << 32 | 5, fake_task = 0x7000, fake_ktime = 123456789,
+      fake_boot = 987654321;
   std::string fake_comm = "fake-process";
   int futex_wakes = 0;
 
@@ -147,7 +149,8 @@ class RunFixture : public ::testing::Test {
   std::vector<MapDesc*> maps_;
   std::unique_ptr<RunCtx> run_;
   ProgImage image_{};
-  ProbeEntry probe_{.prog = nullptr, .cookie = 0xc001e, .kind = ProbeKind::Kprobe, .event_id = 0, .symbol_addr = 0xffffffff81234567};
+  ProbeEntry probe_{
+      .prog = nullptr, .cookie = 0xc001e, .kind = ProbeKind::Kprobe, .event_id = 0, .symbol_addr = 0xffffffff81234567};
   ProgStats* stats_ = nullptr;
   Prog insns_;
   std::vector<u8> ctx_ = std::vector<u8>(64, 0x11);

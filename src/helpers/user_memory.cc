@@ -16,7 +16,8 @@ u64 readable_span(const RunCtx& run, u64 size, u64 src, Space space) noexcept {
     return space == Space::User ? 0 : left < size ? left : size;
   }
   if (space == Space::Kernel) return 0;
-  // A read from user memory may not run into the window either; the last byte tells, since no range of kernel memory is that small.
+  // A read from user memory may not run into the window either: the last byte tells. What is smaller than a read and inside it (the
+  // run's own context or registers) the program may read anyway.
   const u64 last = src + size - 1;
   if (last < src) return 0;
   const AddrRange end = kernel_range(run, last);

@@ -424,7 +424,8 @@ Reply Host::plan_mmap(Client& client, const Request& request, RemoteCaller& call
   client.planned[w.token] = {plan->object, writable};
   Reply reply;
   put_payload(reply, w);
-  reply.fds.push_back(dup_of(kernel_.window().ram_fd()));
+  // What was not mapped writable cannot be made so by mprotect, as on Linux (VM_MAYWRITE).
+  reply.fds.push_back(dup_of((w.prot_max & PROT_WRITE) != 0 ? kernel_.window().ram_fd() : kernel_.window().ram_ro_fd()));
   return reply;
 }
 
@@ -483,6 +484,7 @@ Reply Host::identify(const Request& request, RemoteCaller&) {
   if (it == kernel_.files.end()) return failed(ENOENT);
   WireObject o{};
   o.ino = request.head.a[0];
+  o.mode = it->second->mode;
   const ObjectRef& ref = it->second->object;
   if (const auto m = object_as<Map>(ref)) {
     o.kind = m->desc->ring != nullptr ? WireObjectKind::RingMap : WireObjectKind::Map;

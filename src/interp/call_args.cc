@@ -32,7 +32,8 @@ struct Call {
       case ARG_CONST_MAP_PTR: map = run_map(run, arg); return map_fits(map, proto.id);
       case ARG_PTR_TO_MAP_KEY: return run_may_read(run, arg, map->key_size);
       case ARG_PTR_TO_MAP_VALUE: return run_may_read(run, arg, map->value_size);
-      case ARG_PTR_TO_MEM: return size_fits(proto.args[i + 1], args[i + 1]) && (args[i + 1] == 0 || run_may_read(run, arg, args[i + 1]));
+      case ARG_PTR_TO_MEM:
+        return size_fits(proto.args[i + 1], args[i + 1]) && (args[i + 1] == 0 || run_may_read(run, arg, args[i + 1]));
       case ARG_PTR_TO_UNINIT_MEM:
         return size_fits(proto.args[i + 1], args[i + 1]) && (args[i + 1] == 0 || run_may_write(run, arg, args[i + 1]));
       case ARG_CONST_SIZE:

@@ -74,7 +74,8 @@ class Machine {
 
   bool alu(const bpf_insn& insn) noexcept {
     // Casts between address spaces need an arena, and per-CPU addresses are the kernel's own.
-    const bool plain_move = insn.code != (BPF_ALU64 | BPF_MOV | BPF_X) || insn.off == 0 || insn.off == 8 || insn.off == 16 || insn.off == 32;
+    const bool plain_move =
+        insn.code != (BPF_ALU64 | BPF_MOV | BPF_X) || insn.off == 0 || insn.off == 8 || insn.off == 16 || insn.off == 32;
     if (!plain_move) return fail(FaultKind::BadOpcode, insn.code);
     return set(insn.dst_reg, eval_alu(insn, regs_[insn.dst_reg], regs_[insn.src_reg]));
   }
@@ -104,7 +105,8 @@ class Machine {
     return next();
   }
 
-  // Map values are shared with other runs: each access is one load or store of its width, as the kernel's is. Unaligned ones are legal.
+  // Map values are shared with other runs: each access is one load or store of its width, as the kernel's is. Unaligned ones are
+  // legal.
   template <typename T>
   struct [[gnu::packed, gnu::may_alias]] Unaligned {
     T v;

@@ -7,13 +7,13 @@ namespace skep {
 /// Runs run.prog on run.ctx and returns r0.
 ///
 /// The image has its 64-bit immediates resolved: an LD_IMM64 of any source but BPF_PSEUDO_FUNC loads its imm64 as it stands, so
-/// BPF_PSEUDO_MAP_FD and _IDX hold the MapDesc's address, _MAP_VALUE and _IDX_VALUE the address in the map's value, _BTF_ID that of the
-/// variable. The source field may be kept (dumps want it) or cleared.
+/// BPF_PSEUDO_MAP_FD and _IDX hold the MapDesc's address, _MAP_VALUE and _IDX_VALUE the address in the map's value, _BTF_ID that of
+/// the variable. The source field may be kept (dumps want it) or cleared.
 ///
-/// Checked at run time: every load, store and atomic operation (helpers/memory.h), every helper call's id, program type and arguments,
-/// call depth, program counter, registers. GPL rules and reserved fields are the verifier's. A violation, or more than prog->step_limit
-/// instructions, ends the run: the answer is 0, run.fault says why, prog->stats->faults counts. Reservations still open at the end,
-/// however it came, are discarded. The stack is zeroed frame by frame, so reading it uninitialised yields 0.
+/// Checked at run time: every load, store and atomic operation (helpers/memory.h), every helper call's id, program type and
+/// arguments, call depth, program counter, registers. GPL rules and reserved fields are the verifier's. A violation, or more than
+/// prog->step_limit instructions, ends the run: the answer is 0, run.fault says why, prog->stats->faults counts. Reservations still
+/// open at the end, however it came, are discarded. The stack is zeroed frame by frame, so reading it uninitialised yields 0.
 ///
 /// REQUIRES: the first part of `run` is filled (run_ctx.h); run.op.slot is held and has no open reservation.
 u64 interp_run(RunCtx& run) noexcept;

@@ -7,11 +7,34 @@
 namespace skep::test {
 namespace {
 
-constexpr u64 EDGES[] = {0, 1, 2, 7, 31, 32, 33, 63, 64, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-                         0x8000000080000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffff80000000, 0xfffffffffffffffe,
-                         0xffffffffffffffff, 0x0123456789abcdef};
+constexpr u64 EDGES[] = {0,
+                         1,
+                         2,
+                         7,
+                         31,
+                         32,
+                         33,
+                         63,
+                         64,
+                         0x7f,
+                         0x80,
+                         0xff,
+                         0x7fff,
+                         0x8000,
+                         0x7fffffff,
+                         0x80000000,
+                         0xffffffff,
+                         0x100000000,
+                         0x8000000080000000,
+                         0x7fffffffffffffff,
+                         0x8000000000000000,
+                         0xffffffff80000000,
+                         0xfffffffffffffffe,
+                         0xffffffffffffffff,
+                         0x0123456789abcdef};
 constexpr s32 IMM_EDGES[] = {0, 1, 2, 31, 32, 63, 0x7f, 0x7fffffff, -1, -2, -128, static_cast<s32>(0x80000000)};
-constexpr u8 ALU_OPS[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR, BPF_AND, BPF_LSH, BPF_RSH, BPF_MOD, BPF_XOR, BPF_MOV, BPF_ARSH};
+constexpr u8 ALU_OPS[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,  BPF_AND,
+                          BPF_LSH, BPF_RSH, BPF_MOD, BPF_XOR, BPF_MOV, BPF_ARSH};
 constexpr u8 JMP_OPS[] = {BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE};
 
 class Interp : public RunFixture {
@@ -41,7 +64,8 @@ TEST_F(Interp, RegisterArithmeticMatchesTheModel) {
         const bpf_insn insn = raw(cls | op | BPF_X, 3, 4, off);
         for (u64 a : EDGES)
           for (u64 b : EDGES)
-            ASSERT_EQ(alu(insn, a, b), model_alu(insn, a, b)) << std::hex << int{insn.code} << " off " << off << ": " << a << ", " << b;
+            ASSERT_EQ(alu(insn, a, b), model_alu(insn, a, b))
+                << std::hex << int{insn.code} << " off " << off << ": " << a << ", " << b;
       }
 }
 
@@ -53,7 +77,8 @@ TEST_F(Interp, ImmediateArithmeticMatchesTheModel) {
           if (off == 1 && op != BPF_DIV && op != BPF_MOD) continue;
           const bpf_insn insn = raw(cls | op | BPF_K, 3, 0, off, imm);
           for (u64 a : EDGES)
-            ASSERT_EQ(alu(insn, a, 0), model_alu(insn, a, 0)) << std::hex << int{insn.code} << " off " << off << ": " << a << ", " << imm;
+            ASSERT_EQ(alu(insn, a, 0), model_alu(insn, a, 0))
+                << std::hex << int{insn.code} << " off " << off << ": " << a << ", " << imm;
         }
 }
 
@@ -102,8 +127,9 @@ TEST_F(Interp, LoadsAndStoresOfEverySize) {
 TEST_F(Interp, UninitialisedStackIsZero) { EXPECT_EQ(good({ldx(BPF_DW, 0, 10, -512), exit_()}), 0u); }
 
 TEST_F(Interp, AtomicsMatchTheModel) {
-  const s32 ops[] = {BPF_ADD, BPF_AND, BPF_OR, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_AND | BPF_FETCH, BPF_OR | BPF_FETCH, BPF_XOR | BPF_FETCH,
-                     BPF_XCHG};
+  const s32 ops[] = {
+      BPF_ADD, BPF_AND, BPF_OR, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_AND | BPF_FETCH, BPF_OR | BPF_FETCH, BPF_XOR | BPF_FETCH,
+      BPF_XCHG};
   for (u8 size : {BPF_W, BPF_DW})
     for (s32 op : ops)
       for (u64 mem : EDGES)
@@ -123,7 +149,8 @@ TEST_F(Interp, CompareAndExchange) {
     for (bool equal : {true, false}) {
       // With 32 bits the upper half of r0 must not matter.
       const u64 r0 = equal ? (size == BPF_W ? mem ^ 1ULL << 63 : mem) : mem ^ 1;
-      const Prog head = ldimm64(1, mem) + Prog{stx(BPF_DW, 10, -8, 1)} + ldimm64(0, r0) + Prog{mov(2, 9), atomic(size, BPF_CMPXCHG, 10, -8, 2)};
+      const Prog head =
+          ldimm64(1, mem) + Prog{stx(BPF_DW, 10, -8, 1)} + ldimm64(0, r0) + Prog{mov(2, 9), atomic(size, BPF_CMPXCHG, 10, -8, 2)};
       EXPECT_EQ(good(head + Prog{exit_()}), mem & width);
       EXPECT_EQ(good(head + Prog{ldx(BPF_DW, 0, 10, -8), exit_()}), equal ? (mem & ~width) | 9 : mem);
       EXPECT_EQ(good(head + Prog{movr(0, 2), exit_()}), 9u);
@@ -179,8 +206,8 @@ TEST_F(Interp, EightFramesAreTheMost) {
 }
 
 TEST_F(Interp, HelperCallsScratchRegisters) {
-  EXPECT_EQ(good({mov(6, 5), mov(1, 1), mov(2, 2), call(BPF_FUNC_get_smp_processor_id), alu64x(BPF_ADD, 0, 1), alu64x(BPF_ADD, 0, 2),
-                  alu64x(BPF_ADD, 0, 6), exit_()}),
+  EXPECT_EQ(good({mov(6, 5), mov(1, 1), mov(2, 2), call(BPF_FUNC_get_smp_processor_id), alu64x(BPF_ADD, 0, 1),
+                  alu64x(BPF_ADD, 0, 2), alu64x(BPF_ADD, 0, 6), exit_()}),
             2u + 5);
 }
 

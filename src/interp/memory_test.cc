@@ -163,7 +163,8 @@ TEST_F(Memory, HelperArguments) {
   good(probe_read(100, 0));  // nothing is written
   bad(probe_read(-8, 9), FaultKind::BadHelperArg, 4);
   bad(probe_read(-8, -1), FaultKind::BadHelperArg, 4);
-  bad({mov(2, 16), mov(3, 0), call(BPF_FUNC_probe_read_user), exit_()}, FaultKind::BadHelperArg, 2);  // r1: the context, not writable
+  bad({mov(2, 16), mov(3, 0), call(BPF_FUNC_probe_read_user), exit_()}, FaultKind::BadHelperArg,
+      2);  // r1: the context, not writable
   bad({movr(1, 10), mov(2, 0), call(BPF_FUNC_get_current_comm), exit_()}, FaultKind::BadHelperArg, 2);  // ARG_CONST_SIZE: not zero
   bad({movr(1, 10), call(BPF_FUNC_get_attach_cookie), exit_()}, FaultKind::BadHelperArg, 1);
   EXPECT_EQ(good({call(BPF_FUNC_get_attach_cookie), exit_()}), 0xc001eu);
@@ -177,8 +178,10 @@ TEST_F(Memory, Reservations) {
   EXPECT_EQ(ringbuf_query(ring->ring, BPF_RB_AVAIL_DATA), 24u);
   bad(reserve + Prog{st(BPF_DW, 6, 9, 5)} + submit, FaultKind::BadWrite, 6);                 // beyond the record
   bad(reserve + Prog{st(BPF_B, 6, -1, 5)} + submit, FaultKind::BadWrite, 6);                 // its header
-  bad(reserve + Prog{movr(1, 6), alu64k(BPF_ADD, 1, 8), mov(2, 0), call(BPF_FUNC_ringbuf_submit), exit_()}, FaultKind::BadHelperArg, 9);
-  bad(reserve + Prog{movr(1, 6), mov(2, 0), call(BPF_FUNC_ringbuf_discard), movr(1, 6), mov(2, 0), call(BPF_FUNC_ringbuf_submit), exit_()},
+  bad(reserve + Prog{movr(1, 6), alu64k(BPF_ADD, 1, 8), mov(2, 0), call(BPF_FUNC_ringbuf_submit), exit_()}, FaultKind::BadHelperArg,
+      9);
+  bad(reserve + Prog{movr(1, 6), mov(2, 0), call(BPF_FUNC_ringbuf_discard), movr(1, 6), mov(2, 0), call(BPF_FUNC_ringbuf_submit),
+                     exit_()},
       FaultKind::BadHelperArg, 11);  // twice
   bad(reserve + Prog{movr(1, 6), mov(2, 0), call(BPF_FUNC_ringbuf_submit), st(BPF_DW, 6, 0, 1), exit_()}, FaultKind::BadWrite, 9);
 }

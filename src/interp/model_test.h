@@ -24,7 +24,10 @@ constexpr Wide floor_div(Wide a, Wide b) { return a >= 0 ? a / b : -((-a + b - 1
 
 constexpr u64 model_shift(u8 op, u64 dst, u64 src, int bits) {
   const u64 n = src % static_cast<u64>(bits);
-  if (op == BPF_LSH) return wrap(static_cast<Wide>(static_cast<UWide>(wrap(static_cast<Wide>(dst), bits)) * static_cast<UWide>(pow2(n)) % (static_cast<UWide>(1) << bits)), bits);
+  if (op == BPF_LSH)
+    return wrap(static_cast<Wide>(static_cast<UWide>(wrap(static_cast<Wide>(dst), bits)) * static_cast<UWide>(pow2(n)) %
+                                  (static_cast<UWide>(1) << bits)),
+                bits);
   if (op == BPF_RSH) return wrap(as_unsigned(dst, bits) / pow2(n), bits);
   return wrap(floor_div(as_signed(dst, bits), pow2(n)), bits);
 }
@@ -65,7 +68,9 @@ constexpr u64 model_alu(const bpf_insn& insn, u64 dst, u64 src) {
   switch (op) {
     case BPF_ADD: return wrap(as_unsigned(dst, bits) + as_unsigned(s, bits), bits);
     case BPF_SUB: return wrap(as_unsigned(dst, bits) - as_unsigned(s, bits), bits);
-    case BPF_MUL: return static_cast<u64>(static_cast<UWide>(as_unsigned(dst, bits)) * static_cast<UWide>(as_unsigned(s, bits)) % (static_cast<UWide>(1) << bits));
+    case BPF_MUL:
+      return static_cast<u64>(static_cast<UWide>(as_unsigned(dst, bits)) * static_cast<UWide>(as_unsigned(s, bits)) %
+                              (static_cast<UWide>(1) << bits));
     case BPF_DIV:
     case BPF_MOD: return model_div(op, dst, s, bits, insn.off == 1);
     case BPF_LSH:

@@ -38,7 +38,9 @@ constexpr bpf_insn ldx(u8 size, u32 dst, u32 src, s32 off) { return raw(BPF_LDX 
 constexpr bpf_insn ldsx(u8 size, u32 dst, u32 src, s32 off) { return raw(BPF_LDX | BPF_MEMSX | size, dst, src, off); }
 constexpr bpf_insn stx(u8 size, u32 dst, s32 off, u32 src) { return raw(BPF_STX | BPF_MEM | size, dst, src, off); }
 constexpr bpf_insn st(u8 size, u32 dst, s32 off, s32 imm) { return raw(BPF_ST | BPF_MEM | size, dst, 0, off, imm); }
-constexpr bpf_insn atomic(u8 size, s32 op, u32 dst, s32 off, u32 src) { return raw(BPF_STX | BPF_ATOMIC | size, dst, src, off, op); }
+constexpr bpf_insn atomic(u8 size, s32 op, u32 dst, s32 off, u32 src) {
+  return raw(BPF_STX | BPF_ATOMIC | size, dst, src, off, op);
+}
 
 /// A program from instructions and pieces of programs.
 inline Prog operator+(Prog a, const Prog& b) {

@@ -7,9 +7,11 @@
 namespace skep {
 namespace {
 
-constexpr const char* ALU_TEXT[16] = {"+=", "-=", "*=", "/=", "|=", "&=", "<<=", ">>=", "neg", "%=", "^=", "=", "s>>=", "endian", "", ""};
+constexpr const char* ALU_TEXT[16] = {
+    "+=", "-=", "*=", "/=", "|=", "&=", "<<=", ">>=", "neg", "%=", "^=", "=", "s>>=", "endian", "", ""};
 constexpr const char* ATOMIC_TEXT[16] = {"add", "", "", "", "or", "and", "", "", "", "", "xor", "", "", "", "", ""};
-constexpr const char* JMP_TEXT[16] = {"jmp", "==", ">", ">=", "&", "!=", "s>", "s>=", "call", "exit", "<", "<=", "s<", "s<=", "", ""};
+constexpr const char* JMP_TEXT[16] = {
+    "jmp", "==", ">", ">=", "&", "!=", "s>", "s>=", "call", "exit", "<", "<=", "s<", "s<=", "", ""};
 constexpr const char* SIZE_TEXT[4] = {"u32", "u16", "u8", "u64"};
 constexpr const char* SIGNED_SIZE_TEXT[4] = {"s32", "s16", "s8", ""};
 
@@ -73,8 +75,8 @@ std::string atomic(const bpf_insn& insn) {
       return fmt::format("({:02x}) r0 = atomic{}_cmpxchg(({} *)(r{} {:+}), r0, r{})", insn.code, wide, size_text(insn), dst(insn),
                          insn.off, src(insn));
     case BPF_XCHG:
-      return fmt::format("({:02x}) r{} = atomic{}_xchg(({} *)(r{} {:+}), r{})", insn.code, src(insn), wide, size_text(insn), dst(insn),
-                         insn.off, src(insn));
+      return fmt::format("({:02x}) r{} = atomic{}_xchg(({} *)(r{} {:+}), r{})", insn.code, src(insn), wide, size_text(insn),
+                         dst(insn), insn.off, src(insn));
     default: return fmt::format("BUG_{:02x}", insn.code);
   }
 }

@@ -87,8 +87,14 @@ TEST(Disasm, MatchesTheKernelsTrace) {
   Prog p = {mov(0, 100), mov(1, 7), mov(2, 3)};
   for (u8 op : {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR, BPF_AND, BPF_LSH, BPF_RSH, BPF_MOD, BPF_XOR, BPF_MOV, BPF_ARSH})
     p = p + Prog{alu64k(op, 0, 5), alu32k(op, 0, 5), alu64x(op, 0, 1), alu32x(op, 0, 1)};
-  p = p + Prog{alu64x(BPF_DIV, 0, 1, 1), alu32k(BPF_MOD, 0, -7, 1), alu64x(BPF_MOV, 3, 1, 8),      alu32x(BPF_MOV, 3, 1, 16),
-               alu64k(BPF_NEG, 0, 0),    alu32k(BPF_NEG, 0, 0),     raw(BPF_ALU | BPF_END, 0, 0, 0, 16), raw(BPF_ALU | BPF_END | BPF_TO_BE, 0, 0, 0, 32),
+  p = p + Prog{alu64x(BPF_DIV, 0, 1, 1),
+               alu32k(BPF_MOD, 0, -7, 1),
+               alu64x(BPF_MOV, 3, 1, 8),
+               alu32x(BPF_MOV, 3, 1, 16),
+               alu64k(BPF_NEG, 0, 0),
+               alu32k(BPF_NEG, 0, 0),
+               raw(BPF_ALU | BPF_END, 0, 0, 0, 16),
+               raw(BPF_ALU | BPF_END | BPF_TO_BE, 0, 0, 0, 32),
                raw(BPF_ALU64 | BPF_END, 0, 0, 0, 64)};
   p = p + ldimm64(4, 0x123456789abcdef0ULL);
   p = p + Prog{st(BPF_DW, 10, -8, 1), stx(BPF_W, 10, -12, 1), ldx(BPF_B, 5, 10, -8), ldsx(BPF_H, 5, 10, -8)};

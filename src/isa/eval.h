@@ -40,7 +40,8 @@ constexpr U modulo(U a, U b, bool is_signed) noexcept {
   return static_cast<U>(static_cast<S>(a) % static_cast<S>(b));
 }
 
-/// dst after `op` at one width. `off` selects the signed division (1) and the width of a sign-extending move. END is not among them.
+/// dst after `op` at one width. `off` selects the signed division (1) and the width of a sign-extending move. END is not among
+/// them.
 template <typename U, typename S>
 constexpr U alu_op(u8 op, U dst, U src, s16 off) noexcept {
   constexpr U shift_mask = sizeof(U) * 8 - 1;

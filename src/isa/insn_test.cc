@@ -37,7 +37,8 @@ TEST(Insn, OpcodeTableIsTheKernels) {
     // Linux 6.15 gave atomics of 8 and 16 bits (load-acquire, store-release); ours is 6.12's table.
     if (code == (BPF_STX | BPF_ATOMIC | BPF_B) || code == (BPF_STX | BPF_ATOMIC | BPF_H)) continue;
     // LDX of a mode that does not exist is told apart before the table is asked.
-    const bool unknown = v.log.find("unknown opcode") != std::string::npos || v.log.find("BPF_LDX uses reserved") != std::string::npos;
+    const bool unknown =
+        v.log.find("unknown opcode") != std::string::npos || v.log.find("BPF_LDX uses reserved") != std::string::npos;
     EXPECT_EQ(opcode_known(static_cast<u8>(code)), !unknown) << "opcode " << std::hex << code << ": " << v.log;
   }
 }

@@ -1,8 +1,7 @@
 // HASH and PERCPU_HASH. Linux: kernel/bpf/hashtab.c. BPF_F_NO_PREALLOC only changes the flags a client reads back and mem_usage:
 // untouched memory of the window costs nothing anyway.
-#include "maps/hash_write.h"
-
 #include "maps/hash_key.h"
+#include "maps/hash_write.h"
 #include "maps/kinds.h"
 
 namespace skep {
@@ -186,8 +185,8 @@ long first_key_from(const HashTable& t, u64 first, void* next, u64* budget) noex
   return -ENOENT;
 }
 
-/// Linux: hashtab.c:htab_map_get_next_key(). Order: buckets, and chains from their heads. As positions in a chain never change, a walk
-/// from key to key meets every key that stays.
+/// Linux: hashtab.c:htab_map_get_next_key(). Order: buckets, and chains from their heads. As positions in a chain never change, a
+/// walk from key to key meets every key that stays.
 long hash_get_next_key(const OpCtx&, MapDesc* desc, const void* key, void* next) noexcept {
   const HashTable t{desc};
   u64 budget = t.walk_budget();

@@ -5,6 +5,19 @@
 namespace skep {
 namespace {
 
+/// The common sizes without a loop.
+inline bool same_key(const HashTable& t, const HashElem* e, const void* key) noexcept {
+  const u8* k = t.key(e);
+  switch (t.desc->key_size) {
+    case 4:
+      return __builtin_memcmp(k, key, 4) == 0;
+    case 8:
+      return __builtin_memcmp(k, key, 8) == 0;
+    default:
+      return equal_bytes(k, key, t.desc->key_size);
+  }
+}
+
 enum class Step : u8 { Found, Absent, Recycled, GaveUp };
 
 /// One walk from the head, up to the first sign that an element was recycled under it.
@@ -16,7 +29,7 @@ Step walk_once(const HashTable& t, const HashBucket* b, const void* key, u32 has
     HashElem* e = t.elem(link_index1(link));
     if (e == nullptr) return Step::Absent;  // a link that was read of the right incarnation and leads nowhere: scribbled
     const u64 next = load_acquire(&e->next);
-    const bool hit = load_relaxed(&e->hash) == hash && equal_bytes(t.key(e), key, t.desc->key_size);
+    const bool hit = load_relaxed(&e->hash) == hash && same_key(t, e, key);
     if (!still_same(e, link_gen(link))) return Step::Recycled;
     if (hit) {
       *out = {e, link_gen(link), next};
@@ -59,8 +72,7 @@ Walk find(const HashTable& t, const void* key, u32 hash, SeenElem* out, u64* bud
 }
 
 LinkedElem find_locked(const HashTable& t, const void* key, u32 hash) noexcept {
-  return walk_locked(
-      t, hash, [&](const HashElem* e, u32) { return load_relaxed(&e->hash) == hash && equal_bytes(t.key(e), key, t.desc->key_size); });
+  return walk_locked(t, hash, [&](const HashElem* e, u32) { return load_relaxed(&e->hash) == hash && same_key(t, e, key); });
 }
 
 LinkedElem find_linked(const HashTable& t, u32 index1) noexcept {

@@ -1,5 +1,5 @@
-// Death at every instruction. A child runs one operation under single-step; whenever shared memory has changed, its image is kept: that is
-// all that kill -9 at that instruction would leave behind. Each image is put back and recovered, and the map must be whole.
+// Death at every instruction. A child runs one operation under single-step; whenever shared memory has changed, its image is kept:
+// that is all that kill -9 at that instruction would leave behind. Each image is put back and recovered, and the map must be whole.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,19 +96,71 @@ void del(const Lab& lab, u32 slot, u32 key) { ASSERT_EQ(lab.m.erase(lab.tw.ctx(s
 
 const Scenario SCENARIOS[] = {
     {"insert_first", 4, [](const Lab&) {}, insert_or_replace, 0},
-    {"insert_last_free", 4, [](const Lab& l) { for (u32 k = 5; k < 8; ++k) put(l, OTHER, k); }, insert_or_replace, 0},
-    {"insert_reuse_of_others", 4, [](const Lab& l) { put(l, OTHER, 5); put(l, OTHER, 6); del(l, OTHER, 5); }, insert_or_replace, 0},
-    {"insert_reuse_of_own", 4, [](const Lab& l) { put(l, DYING, KEY); put(l, DYING, 6); del(l, DYING, KEY); }, insert_or_replace, 0},
-    {"insert_when_full", 4, [](const Lab& l) { for (u32 k = 5; k < 9; ++k) put(l, OTHER, k); }, insert_or_replace, -E2BIG},
+    {"insert_last_free", 4,
+     [](const Lab& l) {
+       for (u32 k = 5; k < 8; ++k) put(l, OTHER, k);
+     },
+     insert_or_replace, 0},
+    {"insert_reuse_of_others", 4,
+     [](const Lab& l) {
+       put(l, OTHER, 5);
+       put(l, OTHER, 6);
+       del(l, OTHER, 5);
+     },
+     insert_or_replace, 0},
+    {"insert_reuse_of_own", 4,
+     [](const Lab& l) {
+       put(l, DYING, KEY);
+       put(l, DYING, 6);
+       del(l, DYING, KEY);
+     },
+     insert_or_replace, 0},
+    {"insert_when_full", 4,
+     [](const Lab& l) {
+       for (u32 k = 5; k < 9; ++k) put(l, OTHER, k);
+     },
+     insert_or_replace, -E2BIG},
     {"replace", 4, [](const Lab& l) { put(l, OTHER, KEY); }, insert_or_replace, 0},
-    {"replace_again", 4, [](const Lab& l) { put(l, OTHER, KEY); put(l, DYING, KEY); put(l, DYING, KEY); }, insert_or_replace, 0},
-    {"replace_when_full", 4, [](const Lab& l) { for (u32 k = 1; k < 5; ++k) put(l, OTHER, k); }, insert_or_replace, 0},
-    {"replace_in_chain", 1, [](const Lab& l) { for (u32 k = 0; k < 3; ++k) put(l, OTHER, k); }, insert_or_replace, 0},
+    {"replace_again", 4,
+     [](const Lab& l) {
+       put(l, OTHER, KEY);
+       put(l, DYING, KEY);
+       put(l, DYING, KEY);
+     },
+     insert_or_replace, 0},
+    {"replace_when_full", 4,
+     [](const Lab& l) {
+       for (u32 k = 1; k < 5; ++k) put(l, OTHER, k);
+     },
+     insert_or_replace, 0},
+    {"replace_in_chain", 1,
+     [](const Lab& l) {
+       for (u32 k = 0; k < 3; ++k) put(l, OTHER, k);
+     },
+     insert_or_replace, 0},
     {"erase_only", 4, [](const Lab& l) { put(l, OTHER, KEY); }, erase, 0},
-    {"erase_own", 4, [](const Lab& l) { put(l, DYING, 5); put(l, DYING, KEY); }, erase, 0},
-    {"erase_when_full", 4, [](const Lab& l) { for (u32 k = 1; k < 5; ++k) put(l, OTHER, k); }, erase, 0},
-    {"erase_in_chain", 1, [](const Lab& l) { for (u32 k = 0; k < 3; ++k) put(l, OTHER, k); }, erase, 0},
-    {"erase_replaced", 4, [](const Lab& l) { put(l, OTHER, KEY); put(l, DYING, KEY); }, erase, 0},
+    {"erase_own", 4,
+     [](const Lab& l) {
+       put(l, DYING, 5);
+       put(l, DYING, KEY);
+     },
+     erase, 0},
+    {"erase_when_full", 4,
+     [](const Lab& l) {
+       for (u32 k = 1; k < 5; ++k) put(l, OTHER, k);
+     },
+     erase, 0},
+    {"erase_in_chain", 1,
+     [](const Lab& l) {
+       for (u32 k = 0; k < 3; ++k) put(l, OTHER, k);
+     },
+     erase, 0},
+    {"erase_replaced", 4,
+     [](const Lab& l) {
+       put(l, OTHER, KEY);
+       put(l, DYING, KEY);
+     },
+     erase, 0},
     {"erase_absent", 4, [](const Lab& l) { put(l, OTHER, 5); }, erase, -ENOENT},
     {"take_value", 4, [](const Lab& l) { put(l, OTHER, KEY); }, take_value, 0},
 };
@@ -198,8 +250,8 @@ TEST_P(Death, RecoveryDiesToo) {
   }
 }
 
-/// Another slot changes the free list between any two stores of the operation (compare-exchanges fail, tags move on, elements come back
-/// under another tag), and then the operation dies at each of its later instructions.
+/// Another slot changes the free list between any two stores of the operation (compare-exchanges fail, tags move on, elements come
+/// back under another tag), and then the operation dies at each of its later instructions.
 TEST_P(Death, WithInterference) {
   if (scenario().n_buckets == 1 || std::get<0>(GetParam()) == PHASH) return;  // the free list is the same for both kinds
   const OpCtx other = lab.tw.ctx(OTHER);

@@ -8,7 +8,8 @@ constexpr u64 FREE_END = 0xffffffff;
 /// Tries before a lock-free loop believes that RAM is being scribbled over: each failure means that another slot has succeeded.
 constexpr u32 MAX_TRIES = 1u << 16;
 
-/// index + 1 of the element below the top, 0 when there is none. Garbage when the top has been taken meanwhile: then the exchange fails.
+/// index + 1 of the element below the top, 0 when there is none. Garbage when the top has been taken meanwhile: then the exchange
+/// fails.
 u32 below(const HashTable& t, const HashElem* top, u32 index1) noexcept {
   const u64 next = load_acquire(&top->next) & 0xffffffff;
   if (next == FREE_END) return 0;
@@ -16,8 +17,9 @@ u32 below(const HashTable& t, const HashElem* top, u32 index1) noexcept {
   return static_cast<u32>(next) & ((1u << FreeHead::INDEX_BITS) - 1);
 }
 
-/// Notes, before the head `seen` is overwritten, that the slot which made it did so (invariant 4). `confirmed` is read before the head is
-/// looked at again: while the head stands, nobody can have confirmed a later tag of that slot, so the exchange never goes backwards.
+/// Notes, before the head `seen` is overwritten, that the slot which made it did so (invariant 4). `confirmed` is read before the
+/// head is looked at again: while the head stands, nobody can have confirmed a later tag of that slot, so the exchange never goes
+/// backwards.
 void confirm(HashState* state, u64 seen) noexcept {
   const FreeHead head = FreeHead::unpack(seen);
   if (head.slot1 == 0 || head.slot1 > MAX_RUN_SLOTS) return;

@@ -1,4 +1,5 @@
-// maps: an operation on a hash map that may change it: its slot, its intent, and the free list. See hash_layout.h, invariants 4 and 5.
+// maps: an operation on a hash map that may change it: its slot, its intent, and the free list. See hash_layout.h, invariants 4
+// and 5.
 #pragma once
 #include "maps/hash_layout.h"
 

@@ -11,26 +11,31 @@
 //      +------+        | key, values   |     | key, values   |
 //                      +---------------+     +---------------+
 //
-// An element is in exactly one of four places: in the chain of the bucket its hash names (live), in the free list, a slot's spare, or in
-// the hand of the one slot whose intent names it. HASH has max_entries + MAX_RUN_SLOTS elements: the free list begins with elements
-// 0..max_entries-1, slot s's spare is element max_entries + s. So max_entries elements can be live and not one more, and an update of a
-// present key never needs the free list: it swaps the slot's spare for the element it replaces. PERCPU_HASH updates present keys in place,
-// as Linux does, and has no spares. Never-used elements are never touched: a zero free link means "the element behind me".
+// An element is in exactly one of four places: in the chain of the bucket its hash names (live), in the free list, a slot's spare,
+// or in the hand of the one slot whose intent names it. HASH has max_entries + MAX_RUN_SLOTS elements: the free list begins with
+// elements 0..max_entries-1, slot s's spare is element max_entries + s. So max_entries elements can be live and not one more, and
+// an update of a present key never needs the free list: it swaps the slot's spare for the element it replaces. PERCPU_HASH updates
+// present keys in place, as Linux does, and has no spares. Never-used elements are never touched: a zero free link means "the
+// element behind me".
 //
 // Invariants
-//  1. A chain changes only under its bucket's lock, by one store: a new head (insert), a link to the replacement in the old element's
+//  1. A chain changes only under its bucket's lock, by one store: a new head (insert), a link to the replacement in the old
+//  element's
 //     place (replace), a link past the element (erase). So positions in a chain never change, and it is whole at every instruction.
-//  2. An element's gen grows before anything else of it is written for reuse (fill) or for the free list (push). A link carries the gen
+//  2. An element's gen grows before anything else of it is written for reuse (fill) or for the free list (push). A link carries the
+//  gen
 //     of the element it was made for.
-//  3. Readers take no lock: they read an element through a link, then look that its gen is still the link's. If so, all they read was of
-//     that incarnation, which was in this bucket's chain, and its `next` led, when it was unlinked at the latest, to everything behind
-//     it. If not, the element was recycled under the walk, and the walk starts again. So a key that stays is never missed.
-//  4. The free list is a stack whose head word also says which slot made it and with which tag (FreeHead). Who changes it again first
-//     notes that tag in the maker's HashSlot::confirmed. So it can be told of a dead slot whether its last push or pop took place: its
-//     tag stands in the head or in `confirmed`.
+//  3. Readers take no lock: they read an element through a link, then look that its gen is still the link's. If so, all they read
+//  was of
+//     that incarnation, which was in this bucket's chain, and its `next` led, when it was unlinked at the latest, to everything
+//     behind it. If not, the element was recycled under the walk, and the walk starts again. So a key that stays is never missed.
+//  4. The free list is a stack whose head word also says which slot made it and with which tag (FreeHead). Who changes it again
+//  first
+//     notes that tag in the maker's HashSlot::confirmed. So it can be told of a dead slot whether its last push or pop took place:
+//     its tag stands in the head or in `confirmed`.
 //  5. Before the first store that takes an element out of its place, the slot's intent names the element and the operation, and
-//     live_next holds the slot's count of live elements after it. The intent is cleared before the bucket lock is given back. A dead
-//     slot's bucket is locked until its recovery is over (see shm/slot.h), so recovery finds the chain as the slot left it.
+//     live_next holds the slot's count of live elements after it. The intent is cleared before the bucket lock is given back. A
+//     dead slot's bucket is locked until its recovery is over (see shm/slot.h), so recovery finds the chain as the slot left it.
 //  6. Nothing read from RAM is used as an index unchecked, and every walk has a budget.
 //
 // Lock order: one bucket lock at a time, nothing inside it.
@@ -71,8 +76,8 @@ constexpr u64 link_make(u32 index1, u32 gen) noexcept { return index1 | static_c
 constexpr u32 link_index1(u64 link) noexcept { return static_cast<u32>(link); }
 constexpr u32 link_gen(u64 link) noexcept { return static_cast<u32>(link >> 32); }
 
-/// The free list's head: index + 1 of the top (0 = empty), slot index + 1 of whoever stored this (0 = init), and a tag that grows by one
-/// with every change, which makes the compare-exchange safe against reuse.
+/// The free list's head: index + 1 of the top (0 = empty), slot index + 1 of whoever stored this (0 = init), and a tag that grows
+/// by one with every change, which makes the compare-exchange safe against reuse.
 struct FreeHead {
   static constexpr u32 INDEX_BITS = 28, SLOT_BITS = 10, TAG_BITS = 26;
   static constexpr u32 TAG_MASK = (1u << TAG_BITS) - 1;

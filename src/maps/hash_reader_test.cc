@@ -1,5 +1,5 @@
-// Readers interrupted at every instruction: one is single-stepped, and at its n-th instruction others recycle all they can of the chain
-// it walks. Whatever n, a key that stays is found, with its value, and no iteration passes it by.
+// Readers interrupted at every instruction: one is single-stepped, and at its n-th instruction others recycle all they can of the
+// chain it walks. Whatever n, a key that stays is found, with its value, and no iteration passes it by.
 #include "maps/test_stepper.h"
 #include "maps/test_window.h"
 
@@ -32,8 +32,8 @@ class Reader : public testing::TestWithParam<u32> {
   /// What happens under the reader; the test's parameter.
   void disturb() {
     switch (GetParam()) {
-      case 0:  // gone: the free list's end
-        for (u32 k = 1; k <= KEYS; ++k) gone(k);
+      case 0:  // gone: the first of them becomes the free list's end
+        for (u32 k = KEYS; k >= 1; --k) gone(k);
         break;
       case 1:  // gone and back at the head, in other elements
         for (u32 k = 1; k <= KEYS; ++k) gone(k);
@@ -53,7 +53,8 @@ class Reader : public testing::TestWithParam<u32> {
         break;
       default:  // other keys in all that was free
         for (u32 k = 1; k <= KEYS; ++k) gone(k);
-        for (u32 k = 50; m.put(writer, k, value_of(k)) == 0; ++k) {}
+        for (u32 k = 50; m.put(writer, k, value_of(k)) == 0; ++k) {
+        }
     }
   }
   void gone(u32 k) {

@@ -105,10 +105,10 @@ TEST_P(EitherHash, Model) {
       case 0:
       case 1: {
         const u64 flags = rnd.below(3);
-        const long want = has && flags == BPF_NOEXIST             ? -EEXIST
-                          : !has && flags == BPF_EXIST            ? -ENOENT
-                          : !has && model.size() == 64            ? -E2BIG
-                                                                  : 0;
+        const long want = has && flags == BPF_NOEXIST  ? -EEXIST
+                          : !has && flags == BPF_EXIST ? -ENOENT
+                          : !has && model.size() == 64 ? -E2BIG
+                                                       : 0;
         ASSERT_EQ(m.put(c, key, value, flags), want);
         if (want == 0) model[key] = value;
         break;

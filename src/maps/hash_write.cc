@@ -42,8 +42,8 @@ void recover_free(const HashWriter& w, const Intent& intent, u32 index1) noexcep
 
 void recover_insert(const HashWriter& w, const Intent& intent, u32 index1) noexcept {
   if (!w.took_place(intent)) return;  // never popped
-  // Inserted is at the head, and the bucket has stood still since. Not yet filled, the hash is of an earlier life: then the element is at
-  // no bucket's head, nor anywhere else.
+  // Inserted is at the head, and the bucket has stood still since. Not yet filled, the hash is of an earlier life: then the element
+  // is at no bucket's head, nor anywhere else.
   const HashElem* e = w.table.elem(index1);
   if (e == nullptr) return;
   if (link_index1(load_acquire(&w.table.bucket(load_relaxed(&e->hash))->head)) == index1) return settle_live(w);

@@ -1,4 +1,5 @@
-// maps: the tables that map_ops() chooses from, and what their checks share. Adding a kind: a file, a line here, a line in map_ops.cc.
+// maps: the tables that map_ops() chooses from, and what their checks share. Adding a kind: a file, a line here, a line in
+// map_ops.cc.
 #pragma once
 #include <cerrno>
 
@@ -17,7 +18,8 @@ constexpr u64 PCPU_MIN_UNIT_SIZE = 32768;
 constexpr u64 KMALLOC_MAX_SIZE = 4ULL << 20;
 
 /// Sizes of Linux 6.12's own structures (x86-64, Debian's configuration), for map_mem_usage only.
-constexpr u64 SIZEOF_BPF_HTAB = 896, SIZEOF_HTAB_ELEM = 48, SIZEOF_BUCKET = 16, SIZEOF_BPF_ARRAY = 264, SIZEOF_BPF_RINGBUF_MAP = 256;
+constexpr u64 SIZEOF_BPF_HTAB = 896, SIZEOF_HTAB_ELEM = 48, SIZEOF_BUCKET = 16, SIZEOF_BPF_ARRAY = 264,
+              SIZEOF_BPF_RINGBUF_MAP = 256;
 
 /// Linux: include/linux/bpf.h:bpf_map_flags_access_ok()
 constexpr bool map_flags_access_ok(u32 flags) noexcept {

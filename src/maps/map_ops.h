@@ -1,9 +1,10 @@
-// maps: one ops table per map kind, as Linux's struct bpf_map_ops. This room knows keys, values and bytes in the window; it never sees
-// an fd, a reference count or a process.
+// maps: one ops table per map kind, as Linux's struct bpf_map_ops. This room knows keys, values and bytes in the window; it never
+// sees an fd, a reference count or a process.
 //
 // A map is a MapDesc in ROM (geometry and addresses: trusted) and one page-aligned allocation in RAM (contents: shared, hostile).
 //
-//   alloc_check(spec) -> layout(spec, nr_cpus, desc) -> the host allocates desc->ram_bytes, zeroed -> init(window, desc) -> operations
+//   alloc_check(spec) -> layout(spec, nr_cpus, desc) -> the host allocates desc->ram_bytes, zeroed -> init(window, desc) ->
+//   operations
 //
 // Freestanding: also compiled into the agent.
 #pragma once
@@ -15,8 +16,8 @@ namespace skep {
 constexpr long MAP_ENOTSUPP = 524;
 constexpr u32 NUMA_NO_NODE = ~0u;
 
-/// BPF_MAP_CREATE, decoded. What does not depend on the kind (unknown types, map_extra of kinds that have none, names, BTF ids, whether
-/// the NUMA node exists) is the syscall room's to check.
+/// BPF_MAP_CREATE, decoded. What does not depend on the kind (unknown types, map_extra of kinds that have none, names, BTF ids,
+/// whether the NUMA node exists) is the syscall room's to check.
 struct MapSpec {
   u32 type, key_size, value_size, max_entries, map_flags;
   u64 map_extra;
@@ -27,9 +28,9 @@ struct MapSpec {
 /// Operations of one kind. Errors are -errno. Everything here may run in several processes at once, on a map whose RAM anyone may
 /// scribble over: wrong answers then, but no access outside the map, no crash, no endless walk.
 ///
-/// NULL MEMBERS: take_value where Linux answers -ENOTSUPP; mmap_size and direct_value_addr where the kind has no such thing; recover where
-/// operations leave no intent; of PERF_EVENT_ARRAY also update, erase and write_value: its elements are fds, which only the host can
-/// resolve (and which programs cannot write at all: the verifier refuses).
+/// NULL MEMBERS: take_value where Linux answers -ENOTSUPP; mmap_size and direct_value_addr where the kind has no such thing;
+/// recover where operations leave no intent; of PERF_EVENT_ARRAY also update, erase and write_value: its elements are fds, which
+/// only the host can resolve (and which programs cannot write at all: the verifier refuses).
 struct MapOps {
   u32 type;
   const char* name;  ///< as bpftool spells it
@@ -80,10 +81,10 @@ u64 map_syscall_value_size(const MapDesc& desc) noexcept;
 /// Live elements of a HASH or PERCPU_HASH.
 u64 hash_live(const MapDesc& desc) noexcept;
 
-/// Body of SlotRecovery::map_intent. The intent stands in RAM, so its address may be anything: `find_map` answers the descriptor of the
-/// live map that stands at exactly `addr`, or null, from what its caller trusts (never by looking at `addr`: ROM also holds bytes that
-/// clients chose). Idempotent: may be interrupted anywhere and run again.
-/// REQUIRES: the slot's owner will never touch the slot again, and its seq has not moved.
+/// Body of SlotRecovery::map_intent. The intent stands in RAM, so its address may be anything: `find_map` answers the descriptor of
+/// the live map that stands at exactly `addr`, or null, from what its caller trusts (never by looking at `addr`: ROM also holds
+/// bytes that clients chose). Idempotent: may be interrupted anywhere and run again. REQUIRES: the slot's owner will never touch
+/// the slot again, and its seq has not moved.
 using FindMap = MapDesc* (*)(const Window& w, u64 addr) noexcept;
 void recover_map_intent(const Window& w, RunSlot* slot, FindMap find_map) noexcept;
 

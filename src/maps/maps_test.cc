@@ -1,7 +1,6 @@
 // Creation checks, geometry, memory figures, and the kinds without structure.
-#include "maps/map_ops.h"
-
 #include "maps/kinds.h"
+#include "maps/map_ops.h"
 #include "maps/test_window.h"
 
 namespace skep::test {
@@ -34,7 +33,8 @@ TEST(AllocCheck, Hash) {
   EXPECT_EQ(check(spec(HASH, 0, 8, 1)), -EINVAL);
   EXPECT_EQ(check(spec(HASH, 4, 0, 1)), -EINVAL);
   EXPECT_EQ(check(spec(HASH, 4, 8, 0)), -EINVAL);
-  EXPECT_EQ(check(spec(HASH, 4, 8, 1, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY_PROG | BPF_F_ZERO_SEED)), 0);
+  EXPECT_EQ(check(spec(HASH, 4, 8, 1, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY_PROG | BPF_F_ZERO_SEED)),
+            0);
   EXPECT_EQ(check(spec(HASH, 4, 8, 1, BPF_F_MMAPABLE)), -EINVAL);
   EXPECT_EQ(check(spec(HASH, 4, 8, 1, BPF_F_NO_COMMON_LRU)), -EINVAL);
   EXPECT_EQ(check(spec(HASH, 4, 8, 1, BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)), -EINVAL);
@@ -99,8 +99,8 @@ u64 usage(const MapSpec& s, u32 cpus) {
   return map_ops(s.type)->mem_usage(d);
 }
 
-// The first two were read off a Linux 6.12 with 4 CPUs. The others follow from its formulas, whose 6.18 counterparts (other sizeof) give
-// what a 6.18 with 2 CPUs shows.
+// The first two were read off a Linux 6.12 with 4 CPUs. The others follow from its formulas, whose 6.18 counterparts (other sizeof)
+// give what a 6.18 with 2 CPUs shows.
 TEST(MemUsage, AsLinux) {
   EXPECT_EQ(usage(spec(PERF, 4, 4, 4), 4), 296u);
   EXPECT_EQ(usage(spec(HASH, 4, 13, 10240), 4), 1000768u);

@@ -40,8 +40,13 @@ u32 possible_cpus() {
 class Native : public testing::Test {
  protected:
   void SetUp() override {
-    const long fd = native_create({.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1, .map_flags = 0,
-                                   .map_extra = 0, .numa_node = 0});
+    const long fd = native_create({.type = BPF_MAP_TYPE_ARRAY,
+                                   .key_size = 4,
+                                   .value_size = 4,
+                                   .max_entries = 1,
+                                   .map_flags = 0,
+                                   .map_extra = 0,
+                                   .numa_node = 0});
     if (fd < 0) GTEST_SKIP() << "bpf(2) answers " << fd;
     close(static_cast<int>(fd));
     if (possible_cpus() == 0) GTEST_SKIP() << "no count of CPUs";
@@ -57,11 +62,17 @@ TEST_F(Native, CreationErrors) {
   const u32 entries[] = {0, 1, 2, 3, 100, 4096, 4096, 8192, 12288, (1u << 31) + 1};
   int good = 0, bad = 0;
   for (int i = 0; i < 30000; ++i) {
-    MapSpec s{.type = types[rnd.below(6)], .key_size = keys[rnd.below(13)], .value_size = values[rnd.below(15)],
-              .max_entries = entries[rnd.below(10)], .map_flags = 0, .map_extra = 0, .numa_node = 0};
+    MapSpec s{.type = types[rnd.below(6)],
+              .key_size = keys[rnd.below(13)],
+              .value_size = values[rnd.below(15)],
+              .max_entries = entries[rnd.below(10)],
+              .map_flags = 0,
+              .map_extra = 0,
+              .numa_node = 0};
     if (s.type == BPF_MAP_TYPE_RINGBUF && rnd.below(2) == 0) s.key_size = s.value_size = 0;
     for (u32 n = rnd.below(3); n != 0; --n) s.map_flags |= 1u << rnd.below(13);
-    if (static_cast<u64>(s.max_entries) * (static_cast<u64>(s.key_size) + s.value_size) > 64 << 20 && s.max_entries <= 12288) continue;
+    if (static_cast<u64>(s.max_entries) * (static_cast<u64>(s.key_size) + s.value_size) > 64 << 20 && s.max_entries <= 12288)
+      continue;
     const MapOps* ops = map_ops(s.type);
     MapDesc d{};
     long ours = ops->alloc_check(s);
@@ -70,8 +81,8 @@ TEST_F(Native, CreationErrors) {
     // Linux: syscall.c:map_create() refuses this before it asks the kind.
     if ((s.map_flags & BPF_F_RDONLY) != 0 && (s.map_flags & BPF_F_WRONLY) != 0) continue;
     const long theirs = native_create(s);
-    ASSERT_EQ(ours, theirs < 0 ? theirs : 0) << "type " << s.type << " key " << s.key_size << " value " << s.value_size << " entries "
-                                             << s.max_entries << " flags " << s.map_flags;
+    ASSERT_EQ(ours, theirs < 0 ? theirs : 0) << "type " << s.type << " key " << s.key_size << " value " << s.value_size
+                                             << " entries " << s.max_entries << " flags " << s.map_flags;
     ++(theirs < 0 ? bad : good);
     if (theirs >= 0) close(static_cast<int>(theirs));
   }
@@ -86,8 +97,8 @@ TEST_F(Native, ElementOperations) {
     for (const u32 flags : {0u, BPF_F_NO_PREALLOC}) {
       const bool array = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
       if (array && flags != 0) continue;
-      const MapSpec s{.type = type, .key_size = 4, .value_size = 13, .max_entries = 20, .map_flags = flags, .map_extra = 0,
-                      .numa_node = 0};
+      const MapSpec s{
+          .type = type, .key_size = 4, .value_size = 13, .max_entries = 20, .map_flags = flags, .map_extra = 0, .numa_node = 0};
       const Map m(tw.create(type, s.key_size, s.value_size, s.max_entries, flags));
       const long fd = native_create(s);
       ASSERT_GE(fd, 0);
@@ -104,8 +115,9 @@ TEST_F(Native, ElementOperations) {
           if (m.ops->per_cpu && at % 16 >= 13) value[at] = 0;
         std::fill(ours.begin(), ours.end(), u8{0xa5});
         theirs = ours;
-        const u32 cmd = (const u32[]){BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM,
-                                      BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY}[rnd.below(6)];
+        const u32 cmd = (const u32[]){
+            BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+            BPF_MAP_GET_NEXT_KEY}[rnd.below(6)];
         long mine = 0;
         u32 next = 0;
         switch (cmd) {

@@ -26,7 +26,9 @@ void perf_init(const Window&, MapDesc*) noexcept {}
 u64 perf_mem_usage(const MapDesc& desc) noexcept { return SIZEOF_BPF_ARRAY + static_cast<u64>(desc.max_entries) * desc.elem_size; }
 void* perf_lookup(const OpCtx&, MapDesc*, const void*) noexcept { return nullptr; }
 /// Linux: arraymap.c:bpf_fd_array_map_lookup_elem(): this kind has no map_fd_sys_lookup_elem.
-long perf_read_value(const OpCtx&, MapDesc*, const void*, void*, u64 flags) noexcept { return flags != 0 ? -EINVAL : -MAP_ENOTSUPP; }
+long perf_read_value(const OpCtx&, MapDesc*, const void*, void*, u64 flags) noexcept {
+  return flags != 0 ? -EINVAL : -MAP_ENOTSUPP;
+}
 bool perf_holds_value(const MapDesc*, u64, u64) noexcept { return false; }
 
 }  // namespace

@@ -32,8 +32,8 @@ class OneCpu {
   cpu_set_t before_;
 };
 
-/// Forks, single-steps `op` in the child and calls seen(n) after its n-th instruction; false: the rest runs freely. Fails the test when
-/// the child does not end well.
+/// Forks, single-steps `op` in the child and calls seen(n) after its n-th instruction; false: the rest runs freely. Fails the test
+/// when the child does not end well.
 inline void step_through(const std::function<void()>& op, const std::function<bool(u32)>& seen) {
   const OneCpu pinned;
   // Says when the child is inside op: what comes before and after (signal return, lazy binding of _exit) is not stepped.

@@ -49,8 +49,13 @@ class TestWindow {
   const Window& window() const { return window_; }
 
   MapDesc* create(u32 type, u32 key_size, u32 value_size, u32 max_entries, u32 flags = 0) {
-    const MapSpec spec{.type = type, .key_size = key_size, .value_size = value_size, .max_entries = max_entries, .map_flags = flags,
-                       .map_extra = 0, .numa_node = NUMA_NO_NODE};
+    const MapSpec spec{.type = type,
+                       .key_size = key_size,
+                       .value_size = value_size,
+                       .max_entries = max_entries,
+                       .map_flags = flags,
+                       .map_extra = 0,
+                       .numa_node = NUMA_NO_NODE};
     const MapOps* ops = map_ops(type);
     EXPECT_NE(ops, nullptr);
     EXPECT_EQ(ops->alloc_check(spec), 0);
@@ -85,7 +90,9 @@ struct Map {
   MapDesc* desc;
   const MapOps* ops;
   explicit Map(MapDesc* d) : desc(d), ops(map_ops(d->type)) {}
-  long update(const OpCtx& c, u32 key, const void* value, u64 flags = BPF_ANY) const { return ops->update(c, desc, &key, value, flags); }
+  long update(const OpCtx& c, u32 key, const void* value, u64 flags = BPF_ANY) const {
+    return ops->update(c, desc, &key, value, flags);
+  }
   long put(const OpCtx& c, u32 key, u64 value, u64 flags = BPF_ANY) const {
     std::vector<u8> bytes(desc->value_size + 8);
     for (u32 i = 0; i < desc->value_size; ++i) bytes[i] = reinterpret_cast<const u8*>(&value)[i % 8];
@@ -105,7 +112,8 @@ inline std::string check_hash(const TestWindow& tw, MapDesc* desc) {
   auto claim = [&](u32 index1, u8 place) -> std::string {
     if (index1 - 1 >= desc->n_elems) return "index out of range " + std::to_string(index1) + " in place " + std::to_string(place);
     if (where[index1 - 1] != 0)
-      return "element " + std::to_string(index1 - 1) + " in places " + std::to_string(where[index1 - 1]) + " and " + std::to_string(place);
+      return "element " + std::to_string(index1 - 1) + " in places " + std::to_string(where[index1 - 1]) + " and " +
+             std::to_string(place);
     where[index1 - 1] = place;
     return "";
   };
@@ -161,7 +169,8 @@ inline std::map<u32, u64> contents(const TestWindow& tw, const Map& m) {
 inline std::string check_capacity(const TestWindow& tw, const Map& m) {
   const OpCtx c = tw.ctx(MAX_RUN_SLOTS - 1);
   for (u32 key = 1u << 30; hash_live(*m.desc) < m.desc->max_entries; ++key)
-    if (const long r = m.put(c, key, key); r != 0) return "filling: " + std::to_string(r) + " at " + std::to_string(hash_live(*m.desc));
+    if (const long r = m.put(c, key, key); r != 0)
+      return "filling: " + std::to_string(r) + " at " + std::to_string(hash_live(*m.desc));
   if (m.put(c, 1u << 29, 0) != -E2BIG) return "more than max_entries";
   u32 key;
   while (m.ops->get_next_key(c, m.desc, nullptr, &key) == 0)

@@ -34,10 +34,11 @@ std::string link_text(const Link& l) {
 }  // namespace
 
 std::string fd_link_text(const File& file) {
+  if (file.link_text != nullptr) return file.link_text;
   if (object_as<Map>(file.object) != nullptr) return "anon_inode:bpf-map";
   if (object_as<Prog>(file.object) != nullptr) return "anon_inode:bpf-prog";
   if (object_as<BtfObject>(file.object) != nullptr) return "anon_inode:btf";
-  if (object_as<Link>(file.object) != nullptr) return "anon_inode:bpf_link";
+  if (object_as<Link>(file.object) != nullptr) return "anon_inode:bpf-link";
   return "anon_inode:[perf_event]";
 }
 

@@ -154,7 +154,7 @@ struct File {
   u64 ino = 0;  ///< set by whoever makes the fd (host: pipe inode)
   ObjectRef object;
   u32 mode = FILE_READ | FILE_WRITE;
-  std::function<void()> wake;  ///< makes the fd readable (ring-like objects)
+  const char* link_text = nullptr;  ///< readlink's text where it differs by how the file was made
 };
 
 template <typename T>

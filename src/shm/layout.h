@@ -57,7 +57,7 @@ enum class RingKind : u32 { Free = 0, Perf = 1, Bpf = 2 };
 /// Mutable control block of a ring, in RAM; readers check all of it.
 struct alignas(64) RingCtl {
   u32 armed;      ///< a consumer sleeps: the next wake-up rings the doorbell (set by waiters, exchanged to 0 by producers)
-  u32 wake_seq;   ///< perf: counts wake-ups, the edge that poll() reports
+  u32 wake_seq;   ///< counts wake-ups: the edge that poll() on a perf ring and EPOLLET on either kind report
   u64 lost;       ///< perf: records lost since the last PERF_RECORD_LOST; bpf: records dropped for want of space
   u64 lost_total;
   u64 head;       ///< perf: next write position (data_head is published from it)

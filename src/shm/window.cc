@@ -64,7 +64,9 @@ Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
     char path[64];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", rom.get());
     w->rom_ro_fd_ = UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
-    if (!w->rom_ro_fd_) return Errno(errno);
+    std::snprintf(path, sizeof path, "/proc/self/fd/%d", ram.get());
+    w->ram_ro_fd_ = UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
+    if (!w->rom_ro_fd_ || !w->ram_ro_fd_) return Errno(errno);
     w->rom_fd_ = std::move(rom);
     w->ram_fd_ = std::move(ram);
     w->view_.rom = reinterpret_cast<RomHeader*>(base);

@@ -28,6 +28,8 @@ class WindowHost {
   /// Descriptors for other processes. The ROM one was opened read-only and its file refuses new writable mappings.
   int rom_fd() const { return rom_ro_fd_.get(); }
   int ram_fd() const { return ram_fd_.get(); }
+  /// Opened read-only: mappings of it can never be made writable.
+  int ram_ro_fd() const { return ram_ro_fd_.get(); }
   u64 ram_offset(const void* p) const { return reinterpret_cast<u64>(p) - view_.rom->ram_base; }
 
   Result<void*> rom_alloc(u64 size, u64 align = 16);
@@ -59,7 +61,7 @@ class WindowHost {
  private:
   WindowHost(u64 base);
   Window view_;
-  UniqueFd rom_fd_, rom_ro_fd_, ram_fd_;
+  UniqueFd rom_fd_, rom_ro_fd_, ram_fd_, ram_ro_fd_;
   Arena rom_arena_, ram_arena_, ring_arena_;
   struct Deferred {
     std::vector<std::pair<u32, u64>> waiting;  ///< slot index, its seq

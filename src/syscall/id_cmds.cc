@@ -1,5 +1,6 @@
 // syscall: walking objects by id, and what they tell of themselves. Linux: kernel/bpf/syscall.c
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -204,7 +205,9 @@ Result<s64> link_get_fd_by_id(CallContext& ctx, const bpf_attr& a, const UserAtt
 }
 
 Result<s64> obj_get_info_by_fd(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr) {
-  const std::shared_ptr<File> f = TRY(ctx.file(static_cast<s32>(attr.info.bpf_fd)));
+  const Result<std::shared_ptr<File>> file = ctx.file(static_cast<s32>(attr.info.bpf_fd));
+  if (!file.ok()) return file.error() == Errno(EBADF) ? Errno(EBADFD) : file.error();
+  const std::shared_ptr<File> f = *file;
   if (const auto m = object_as<Map>(f->object)) return map_info(ctx, attr, uattr, *m);
   if (const auto p = object_as<Prog>(f->object)) return prog_info(ctx, attr, uattr, *p);
   if (const auto b = object_as<BtfObject>(f->object)) return btf_info(ctx, attr, uattr, *b);
@@ -216,15 +219,16 @@ Result<s64> obj_get_info_by_fd(CallContext& ctx, const bpf_attr& attr, const Use
 Result<s64> task_fd_query(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr) {
   const auto& a = attr.task_fd_query;
   if (a.flags != 0) return Errno(EINVAL);
+  // The kernel half has no fds of its own to show: our ends of the clients' pipes are not theirs.
+  if (static_cast<pid_t>(a.pid) == getpid()) return Errno(EBADF);
   const std::string task = "/proc/" + std::to_string(a.pid);
   struct stat st {};
   if (stat(task.c_str(), &st) != 0) return Errno(ENOENT);
   if (stat((task + "/fd/" + std::to_string(a.fd)).c_str(), &st) != 0) return Errno(EBADF);
   const auto it = ctx.kernel.files.find(st.st_ino);
   if (it == ctx.kernel.files.end()) return Errno(ENOTSUPP_);
-  std::shared_ptr<PerfEvent> event = object_as<PerfEvent>(it->second->object);
+  const std::shared_ptr<PerfEvent> event = object_as<PerfEvent>(it->second->object);
   std::shared_ptr<Prog> prog;
-  if (const auto link = object_as<Link>(it->second->object)) event = link->event;
   if (event == nullptr || !event->probe) return Errno(ENOTSUPP_);
   for (const Attachment& at : ctx.kernel.attachments)
     if (at.owner == event.get()) prog = at.prog;

@@ -38,7 +38,9 @@ Result<s64> link_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&)
   link->event = event;
   link->cookie = a.bpf_cookie;
   link->id = ctx.kernel.links.add(link);
-  return ctx.install(link, FILE_READ | FILE_WRITE);
+  ctx.install(link, FILE_READ | FILE_WRITE);
+  ctx.new_file->link_text = "anon_inode:bpf_link";  // Linux: syscall.c:bpf_link_prime() spells it so, bpf_link_new_fd() with a dash
+  return s64{0};
 }
 
 /// Linux: syscall.c:link_detach(): perf event links have no detach operation.

@@ -118,12 +118,17 @@ Result<s64> perf_array_delete(Map& map, u32 index) {
 
 }  // namespace
 
+/// The kernel's isalnum() knows Latin-1. Linux: lib/ctype.c
+static bool is_alnum(u8 c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= 0xc0 && c != 0xd7 && c != 0xf7);
+}
+
 Result<std::string> copy_object_name(const char (&name)[BPF_OBJ_NAME_LEN]) {
   std::string out;
   for (u32 i = 0; i < BPF_OBJ_NAME_LEN; ++i) {
     const char c = name[i];
     if (c == '\0') return out;
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '.') return Errno(EINVAL);
+    if (!is_alnum(static_cast<u8>(c)) && c != '_' && c != '.') return Errno(EINVAL);
     out += c;
   }
   return Errno(EINVAL);

@@ -80,7 +80,7 @@ Result<MmapPlan> mmap_event(CallContext& ctx, PerfEvent& event, const Request& q
   }
   MmapPlan plan;
   plan.parts.push_back({r->ram_offset, q.len});
-  plan.prot_max = PROT_READ | PROT_WRITE;
+  plan.prot_max = q.write ? PROT_READ | PROT_WRITE : PROT_READ;
   return plan;
 }
 

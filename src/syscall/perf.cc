@@ -44,6 +44,7 @@ Result<ProbeTarget> kprobe_target(CallContext& ctx, const perf_event_attr& attr)
     if (!name.ok()) return name.error();
     t.symbol = *name;
   }
+  if (t.symbol.empty() && attr.config2 == 0) return Errno(EINVAL);
   if (!t.symbol.empty()) {
     s = syscall_by_function(t.symbol);
     offset = attr.config2;

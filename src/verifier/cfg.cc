@@ -1,5 +1,5 @@
-// verifier: every instruction can be reached, none by jumping between the halves of another. Loops are legal here: the real verifier
-// bounds them, and until then the interpreter's limit on steps. Linux: kernel/bpf/verifier.c:check_cfg()
+// verifier: every instruction can be reached, none by jumping between the halves of another. Loops are legal here: the real
+// verifier bounds them, and until then the interpreter's limit on steps. Linux: kernel/bpf/verifier.c:check_cfg()
 #include "verifier/env.h"
 
 namespace skep {

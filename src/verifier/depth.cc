@@ -25,8 +25,8 @@ class DepthCheck {
   }
 
  private:
-  /// A chain through a recursion grows until it is too deep. done_[s]: chains from s were good when s stood at that depth or deeper.
-  /// Linux: verifier.c:setup_func_entry()
+  /// A chain through a recursion grows until it is too deep. done_[s]: chains from s were good when s stood at that depth or
+  /// deeper. Linux: verifier.c:setup_func_entry()
   Status check_frames(u32 subprog, u32 frames) {
     if (frames > MAX_CALL_FRAMES) return env_.refuse(E2BIG, "the call stack of {} frames is too deep", frames);
     if (done_[subprog] >= frames) return ok_status();

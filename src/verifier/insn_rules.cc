@@ -134,8 +134,8 @@ Status check_helper_call(StructureEnv& env, s32 id) {
 }
 
 Status check_call(StructureEnv& env, const bpf_insn& insn) {
-  if (bpf_class(insn.code) == BPF_JMP32 || bpf_src(insn.code) != BPF_K || (insn.src_reg != BPF_PSEUDO_KFUNC_CALL && insn.off != 0) ||
-      insn.src_reg > BPF_PSEUDO_KFUNC_CALL || insn.dst_reg != 0)
+  if (bpf_class(insn.code) == BPF_JMP32 || bpf_src(insn.code) != BPF_K ||
+      (insn.src_reg != BPF_PSEUDO_KFUNC_CALL && insn.off != 0) || insn.src_reg > BPF_PSEUDO_KFUNC_CALL || insn.dst_reg != 0)
     return env.refuse(EINVAL, "BPF_CALL uses reserved fields");
   if (insn.src_reg == 0) return check_helper_call(env, insn.imm);
   if (insn.src_reg == BPF_PSEUDO_CALL) return ok_status();
@@ -196,7 +196,8 @@ Status check_stack_access(StructureEnv& env, const StackAccess& a) {
   else if (a.off + a.size > 0)
     err = EINVAL;
   if (err == 0) return ok_status();
-  return env.refuse(err, "invalid {} stack R{} off={} size={}", a.write && !a.both ? "write to" : "read from", a.reg, a.off, a.size);
+  return env.refuse(err, "invalid {} stack R{} off={} size={}", a.write && !a.both ? "write to" : "read from", a.reg, a.off,
+                    a.size);
 }
 
 }  // namespace skep

@@ -54,10 +54,10 @@ struct StructureReport {
 class CheckedProg;
 
 /// Judges. The log gets Linux's words, the final "processed N insns" line included; the caller finishes it.
-/// Errors and their order: kernel/bpf/verifier.c:bpf_check(). Code that constants rule out (what is left behind failed CO-RE relocations)
-/// is held to the rules of decoding and control flow only, as on Linux.
-/// DIFFERS: constants are tracked without regard to paths, so code that only Linux's path by path walk rules out is judged too. Programs
-/// that need LD_ABS, callbacks, kfuncs or an arena are refused with the errno of a kernel that lacks them.
+/// Errors and their order: kernel/bpf/verifier.c:bpf_check(). Code that constants rule out (what is left behind failed CO-RE
+/// relocations) is held to the rules of decoding and control flow only, as on Linux. DIFFERS: constants are tracked without regard
+/// to paths, so code that only Linux's path by path walk rules out is judged too. Programs that need LD_ABS, callbacks, kfuncs or
+/// an arena are refused with the errno of a kernel that lacks them.
 Result<CheckedProg> check_structure(const StructureInput& input, VerifierLog& log);
 
 /// A program whose structure has been judged good. Only check_structure() makes one.

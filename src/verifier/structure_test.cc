@@ -1,6 +1,8 @@
 // The structural judgement: errno and words, each case also asked of the machine's kernel.
 #include "verifier/structure.h"
 
+#include <set>
+
 #include "isa/asm_test.h"
 #include "isa/linux_bpf_test.h"
 
@@ -61,7 +63,8 @@ struct Case {
   Prog prog;
   int err;
   std::string words;  ///< a line of the log
-  bool drift = false;  ///< 6.18 says it otherwise: compare the errno only
+  bool drift = false;   ///< newer kernels say it otherwise: compare the errno only
+  int newer_err = -1;   ///< and what they answer, where the errno moved too
 };
 
 Prog chain_of_calls(int n) {
@@ -88,7 +91,10 @@ const std::vector<Case>& cases() {
       {"call outside", {call_pc(7), exit_()}, EINVAL, "call to invalid destination"},
       {"call backwards outside", {call_pc(-2), exit_()}, EINVAL, "call to invalid destination"},
       {"jump into another subprogram", {call_pc(1), exit_(), mov(0, 0), ja(-4)}, EINVAL, "jump out of range from insn 3 to 0"},
-      {"fall into another subprogram", {mov(0, 0), call_pc(1), mov(0, 1), mov(0, 0), exit_()}, EINVAL, "last insn is not an exit or jmp"},
+      {"fall into another subprogram",
+       {mov(0, 0), call_pc(1), mov(0, 1), mov(0, 0), exit_()},
+       EINVAL,
+       "last insn is not an exit or jmp"},
       {"jumps before opcodes", {raw(0xff), ja(10), exit_()}, EINVAL, "jump out of range from insn 1 to 12"},
       // opcodes and LD_IMM64
       {"unknown opcode", {raw(0xff), exit_()}, EINVAL, "unknown opcode ff"},
@@ -103,14 +109,18 @@ const std::vector<Case>& cases() {
       {"map fd with a high half", ldimm64(0, 1ULL << 32, 1) + Prog{exit_()}, EINVAL, "unrecognized bpf_ld_imm64 insn"},
       {"no such map", ldimm64(0, 77, 1) + Prog{exit_()}, EBADF, "fd 77 is not pointing to valid bpf_map"},
       {"fd_idx without fd_array", ldimm64(0, 0, BPF_PSEUDO_MAP_IDX) + Prog{exit_()}, EPROTO, "fd_idx without fd_array is invalid"},
-      {"BTF id", ldimm64(0, 0x7fffffff, BPF_PSEUDO_BTF_ID) + Prog{exit_()}, ENOENT, "ldimm64 insn specifies invalid btf_id 2147483647."},
+      {"BTF id", ldimm64(0, 0x7fffffff, BPF_PSEUDO_BTF_ID) + Prog{exit_()}, ENOENT,
+       "ldimm64 insn specifies invalid btf_id 2147483647."},
       {"ldimm64 with off", {raw(LDIMM64_CODE, 0, 0, 1), raw(0), exit_()}, EINVAL, "BPF_LD_IMM64 uses reserved fields"},
-      {"function reference without BTF", ldimm64(1, 2, BPF_PSEUDO_FUNC) + Prog{mov(0, 0), exit_(), mov(0, 0), exit_()}, EINVAL, "call to invalid destination"},
-      {"function reference", ldimm64(1, 3, BPF_PSEUDO_FUNC) + Prog{mov(0, 0), exit_(), mov(0, 0), exit_()}, EINVAL, "missing btf func_info"},
+      {"function reference outside", ldimm64(1, 50, BPF_PSEUDO_FUNC) + Prog{mov(0, 0), exit_(), mov(0, 0), exit_()}, EINVAL,
+       "call to invalid destination"},
+      {"function reference", ldimm64(1, 3, BPF_PSEUDO_FUNC) + Prog{mov(0, 0), exit_(), mov(0, 0), exit_()}, EINVAL,
+       "missing btf func_info"},
       // control flow
       {"unreachable", {mov(0, 0), exit_(), mov(0, 1), exit_()}, EINVAL, "unreachable insn 2"},
       {"unreachable behind ja", {mov(0, 0), ja(1), mov(0, 1), exit_()}, EINVAL, "unreachable insn 2"},
-      {"into an ldimm64", Prog{mov(0, 0), jk(BPF_JEQ, 0, 0, 1)} + ldimm64(0, 1) + Prog{exit_()}, EINVAL, "jump into the middle of ldimm64 insn 2"},
+      {"into an ldimm64", Prog{mov(0, 0), jk(BPF_JEQ, 0, 0, 1)} + ldimm64(0, 1) + Prog{exit_()}, EINVAL,
+       "jump into the middle of ldimm64 insn 2"},
       // arithmetic
       {"bad destination", {mov(11, 0), exit_()}, EINVAL, "R11 is invalid"},
       {"bad source", {movr(0, 12), exit_()}, EINVAL, "R12 is invalid"},
@@ -122,18 +132,28 @@ const std::vector<Case>& cases() {
       {"NEG with a source", {mov(0, 0), raw(BPF_ALU | BPF_NEG, 0, 1), exit_()}, EINVAL, "BPF_NEG uses reserved fields"},
       {"END of 8 bits", {mov(0, 0), raw(BPF_ALU | BPF_END, 0, 0, 0, 8), exit_()}, EINVAL, "BPF_END uses reserved fields"},
       {"bswap with off", {mov(0, 0), raw(BPF_ALU64 | BPF_END, 0, 0, 1, 16), exit_()}, EINVAL, "BPF_END uses reserved fields"},
-      {"MOV with imm and source", {mov(0, 0), raw(BPF_ALU64 | BPF_MOV | BPF_X, 0, 0, 0, 1), exit_()}, EINVAL, "BPF_MOV uses reserved fields"},
+      {"MOV with imm and source",
+       {mov(0, 0), raw(BPF_ALU64 | BPF_MOV | BPF_X, 0, 0, 0, 1), exit_()},
+       EINVAL,
+       "BPF_MOV uses reserved fields"},
       {"MOV32 of 32 bits", {mov(1, 0), alu32x(BPF_MOV, 0, 1, 32), exit_()}, EINVAL, "BPF_MOV uses reserved fields"},
       {"MOV of 24 bits", {mov(1, 0), alu64x(BPF_MOV, 0, 1, 24), exit_()}, EINVAL, "BPF_MOV uses reserved fields"},
       {"MOV K with off", {raw(BPF_ALU64 | BPF_MOV, 0, 0, 8), exit_()}, EINVAL, "BPF_MOV uses reserved fields"},
-      {"address space cast", {mov(1, 0), raw(BPF_ALU64 | BPF_MOV | BPF_X, 0, 1, 1, 1), exit_()}, EINVAL,
+      {"address space cast",
+       {mov(1, 0), raw(BPF_ALU64 | BPF_MOV | BPF_X, 0, 1, 1, 1), exit_()},
+       EINVAL,
        "addr_space_cast insn can only be used in a program that has an associated arena"},
-      {"address space cast of spaces that are not", {mov(1, 0), raw(BPF_ALU64 | BPF_MOV | BPF_X, 0, 1, 1, 2), exit_()}, EINVAL,
+      {"address space cast of spaces that are not",
+       {mov(1, 0), raw(BPF_ALU64 | BPF_MOV | BPF_X, 0, 1, 1, 2), exit_()},
+       EINVAL,
        "addr_space_cast insn can only convert between address space 1 and 0"},
       {"ADD with off", {mov(0, 0), alu64k(BPF_ADD, 0, 1, 1), exit_()}, EINVAL, "BPF_ALU uses reserved fields"},
       {"DIV with off 2", {mov(0, 0), alu64k(BPF_DIV, 0, 1, 2), exit_()}, EINVAL, "BPF_ALU uses reserved fields"},
       {"ADD K with a source", {mov(0, 0), raw(BPF_ALU64 | BPF_ADD, 0, 1), exit_()}, EINVAL, "BPF_ALU uses reserved fields"},
-      {"ADD X with imm", {mov(0, 0), raw(BPF_ALU64 | BPF_ADD | BPF_X, 0, 0, 0, 1), exit_()}, EINVAL, "BPF_ALU uses reserved fields"},
+      {"ADD X with imm",
+       {mov(0, 0), raw(BPF_ALU64 | BPF_ADD | BPF_X, 0, 0, 0, 1), exit_()},
+       EINVAL,
+       "BPF_ALU uses reserved fields"},
       {"division by zero", {mov(0, 0), alu64k(BPF_DIV, 0, 0), exit_()}, EINVAL, "div by zero"},
       {"signed remainder by zero", {mov(0, 0), alu32k(BPF_MOD, 0, 0, 1), exit_()}, EINVAL, "div by zero"},
       {"shift by 64", {mov(0, 0), alu64k(BPF_LSH, 0, 64), exit_()}, EINVAL, "invalid shift 64"},
@@ -142,33 +162,63 @@ const std::vector<Case>& cases() {
       {"widest shifts", {mov(0, 0), alu64k(BPF_LSH, 0, 63), alu32k(BPF_RSH, 0, 31), exit_()}, 0, ""},
       // memory
       {"STX with imm", {raw(BPF_STX | BPF_MEM | BPF_W, 10, 1, -8, 1), mov(0, 0), exit_()}, EINVAL, "BPF_STX uses reserved fields"},
-      {"ST with a source", {raw(BPF_ST | BPF_MEM | BPF_W, 10, 1, -8, 1), mov(0, 0), exit_()}, EINVAL, "BPF_ST uses reserved fields"},
-      {"atomic operation that is none", {mov(1, 0), st(BPF_DW, 10, -8, 0), atomic(BPF_DW, 0x33, 10, -8, 1), mov(0, 0), exit_()}, EINVAL,
+      {"ST with a source",
+       {raw(BPF_ST | BPF_MEM | BPF_W, 10, 1, -8, 1), mov(0, 0), exit_()},
+       EINVAL,
+       "BPF_ST uses reserved fields"},
+      {"atomic operation that is none",
+       {mov(1, 0), st(BPF_DW, 10, -8, 0), atomic(BPF_DW, 0x33, 10, -8, 1), mov(0, 0), exit_()},
+       EINVAL,
        "BPF_ATOMIC uses invalid atomic opcode 33"},
-      {"fetch into the frame pointer", {st(BPF_DW, 10, -8, 0), atomic(BPF_DW, BPF_ADD | BPF_FETCH, 10, -8, 10), mov(0, 0), exit_()}, EACCES,
-       "frame pointer is read only", true},
+      {"fetch into the frame pointer",
+       {st(BPF_DW, 10, -8, 0), atomic(BPF_DW, BPF_ADD | BPF_FETCH, 10, -8, 10), mov(0, 0), exit_()},
+       EACCES,
+       "frame pointer is read only",
+       true},
       {"stack beyond its end", {st(BPF_DW, 10, 8, 0), mov(0, 0), exit_()}, EACCES, "invalid write to stack R10 off=8 size=8"},
       {"stack at its end", {st(BPF_DW, 10, 0, 0), mov(0, 0), exit_()}, EACCES, "invalid write to stack R10 off=0 size=8"},
       {"stack too deep", {st(BPF_DW, 10, -520, 0), mov(0, 0), exit_()}, EACCES, "invalid write to stack R10 off=-520 size=8"},
       {"deepest stack", {st(BPF_DW, 10, -512, 0), mov(0, 0), exit_()}, 0, ""},
       {"read beyond the stack", {ldx(BPF_B, 0, 10, 3), exit_()}, EACCES, "invalid read from stack R10 off=3 size=1"},
-      {"misaligned stack", {st(BPF_DW, 10, -12, 0), mov(0, 0), exit_()}, EACCES, "misaligned stack access off (0x0; 0x0)+0+-12 size 8", true},
-      {"stack through a copy", {movr(2, 10), alu64k(BPF_ADD, 2, -504), st(BPF_DW, 2, -16, 0), mov(0, 0), exit_()}, EACCES,
+      {"misaligned stack",
+       {st(BPF_DW, 10, -12, 0), mov(0, 0), exit_()},
+       EACCES,
+       "misaligned stack access off (0x0; 0x0)+0+-12 size 8",
+       true},
+      {"stack through a copy",
+       {movr(2, 10), alu64k(BPF_ADD, 2, -504), st(BPF_DW, 2, -16, 0), mov(0, 0), exit_()},
+       EACCES,
        "invalid write to stack R2 off=-520 size=8"},
-      {"stack through a difference", {movr(2, 10), alu64k(BPF_SUB, 2, 8), mov(3, 16), alu64x(BPF_ADD, 2, 3), st(BPF_DW, 2, 0, 0), mov(0, 0), exit_()},
-       EACCES, "invalid write to stack R2 off=8 size=8"},
+      {"stack through a sum",
+       {movr(2, 10), alu64k(BPF_ADD, 2, -8), mov(3, 16), alu64x(BPF_ADD, 2, 3), st(BPF_DW, 2, 0, 0), mov(0, 0), exit_()},
+       EACCES,
+       "invalid write to stack R2 off=8 size=8"},
       {"legacy packet load", {movr(6, 1), raw(BPF_LD | BPF_ABS | BPF_DW), mov(0, 0), exit_()}, EINVAL, "unknown opcode 38"},
       // jumps
       {"JA with a register", {raw(BPF_JMP | BPF_JA, 1), mov(0, 0), exit_()}, EINVAL, "BPF_JA uses reserved fields"},
       {"JA with imm", {raw(BPF_JMP | BPF_JA, 0, 0, 0, 1), mov(0, 0), exit_()}, EINVAL, "BPF_JA uses reserved fields"},
       {"gotol with off", {raw(BPF_JMP32 | BPF_JA, 0, 0, 1, 0), mov(0, 0), exit_()}, EINVAL, "BPF_JA uses reserved fields"},
       {"EXIT with imm", {mov(0, 0), raw(BPF_JMP | BPF_EXIT, 0, 0, 0, 1)}, EINVAL, "BPF_EXIT uses reserved fields"},
-      {"JEQ K with a source", {mov(0, 0), raw(BPF_JMP | BPF_JEQ, 0, 1, 0, 0), exit_()}, EINVAL, "BPF_JMP/JMP32 uses reserved fields"},
-      {"JEQ X with imm", {mov(0, 0), raw(BPF_JMP | BPF_JEQ | BPF_X, 0, 0, 0, 1), exit_()}, EINVAL, "BPF_JMP/JMP32 uses reserved fields"},
+      {"JEQ K with a source",
+       {mov(0, 0), raw(BPF_JMP | BPF_JEQ, 0, 1, 0, 0), exit_()},
+       EINVAL,
+       "BPF_JMP/JMP32 uses reserved fields"},
+      {"JEQ X with imm",
+       {mov(0, 0), raw(BPF_JMP | BPF_JEQ | BPF_X, 0, 0, 0, 1), exit_()},
+       EINVAL,
+       "BPF_JMP/JMP32 uses reserved fields"},
       {"jump on a bad register", {mov(0, 0), jk(BPF_JEQ, 13, 0, 0), exit_()}, EINVAL, "R13 is invalid"},
-      {"may_goto nowhere", {mov(0, 0), may_goto(0), exit_()}, EINVAL, "invalid may_goto off 0 imm 0"},
-      {"may_goto with imm", {mov(0, 0), raw(BPF_JMP | BPF_JCOND, 0, 0, 1, 1), mov(0, 0), exit_()}, EINVAL, "invalid may_goto off 1 imm 1"},
-      {"JCOND that is none", {mov(0, 0), raw(BPF_JMP | BPF_JCOND, 0, 1, 1, 0), mov(0, 0), exit_()}, EINVAL, "invalid may_goto off 1 imm 0"},
+      {"may_goto nowhere", {mov(0, 0), may_goto(0), exit_()}, EINVAL, "invalid may_goto off 0 imm 0", true, 0},
+      {"may_goto with imm",
+       {mov(0, 0), raw(BPF_JMP | BPF_JCOND, 0, 0, 1, 1), mov(0, 0), exit_()},
+       EINVAL,
+       "invalid may_goto off 1 imm 1",
+       true},
+      {"JCOND that is none",
+       {mov(0, 0), raw(BPF_JMP | BPF_JCOND, 0, 1, 1, 0), mov(0, 0), exit_()},
+       EINVAL,
+       "invalid may_goto off 1 imm 0",
+       true},
       {"bounded loop", {mov(0, 10), alu64k(BPF_SUB, 0, 1), jk(BPF_JNE, 0, 0, -2), exit_()}, 0, ""},
       // calls
       {"CALL with a destination", {raw(BPF_JMP | BPF_CALL, 1, 0, 0, 7), exit_()}, EINVAL, "BPF_CALL uses reserved fields"},
@@ -176,14 +226,21 @@ const std::vector<Case>& cases() {
       {"CALL of an unknown kind", {raw(BPF_JMP | BPF_CALL, 0, 3, 0, 7), exit_()}, EINVAL, "BPF_CALL uses reserved fields"},
       {"no such helper", {call(1234567), exit_()}, EINVAL, "invalid func unknown#1234567"},
       {"negative helper", {call(-1), exit_()}, EINVAL, "invalid func unknown#-1"},
-      {"another type's helper", {call(BPF_FUNC_get_current_uid_gid), exit_()}, EINVAL,
-       "program of this type cannot use helper bpf_get_current_uid_gid#15"},
-      {"kfunc that is none", {raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, 0x7fffffff), exit_()}, EINVAL,
-       "kernel btf_id 2147483647 is not a function", true},
-      {"kfunc zero, reached", {raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL), exit_()}, EINVAL,
+      {"another type's helper", {call(27), exit_()}, EINVAL, "program of this type cannot use helper bpf_get_stackid#27"},
+      {"kfunc that is none",
+       {raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, 0x7fffffff), exit_()},
+       EINVAL,
+       "kernel btf_id 2147483647 is not a function",
+       true},
+      {"kfunc zero, reached",
+       {raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL), mov(0, 0), exit_()},
+       EINVAL,
        "invalid kernel function call not eliminated in verifier pass"},
-      {"kfunc of a module that is not", {raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 5, 9), exit_()}, EPROTO,
-       "kfunc offset > 0 without fd_array is invalid", true},
+      {"kfunc of a module that is not",
+       {raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 5, 9), exit_()},
+       EPROTO,
+       "kfunc offset > 0 without fd_array is invalid",
+       true},
       {"eight frames", chain_of_calls(7), 0, ""},
       {"nine frames", chain_of_calls(8), E2BIG, "the call stack of 9 frames is too deep"},
       {"recursion", {call_pc(1), exit_(), call_pc(-1), exit_()}, E2BIG, "the call stack of 9 frames is too deep"},
@@ -192,12 +249,27 @@ const std::vector<Case>& cases() {
       {"too much stack of five calls", stacked_calls(5, 104), EACCES, "combined stack size of 5 calls is 560. Too large"},
       // what constants rule out is only decoded
       {"poisoned call, never reached", {mov(0, 0), jk(BPF_JEQ, 0, 0, 1), call(195896080), exit_()}, 0, ""},
-      {"poisoned call, reached", {mov(0, 0), jk(BPF_JNE, 0, 0, 1), call(195896080), exit_()}, EINVAL, "invalid func unknown#195896080"},
-      {"kfunc zero, never reached", {mov(0, 0), jk(BPF_JEQ, 0, 0, 1), raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL), exit_()}, 0, ""},
-      {"constants through arithmetic", {mov(0, 5), alu64k(BPF_LSH, 0, 2), alu32k(BPF_SUB, 0, 20), j32k(BPF_JEQ, 0, 0, 1), call(99999), exit_()}, 0, ""},
-      {"constants that meet", {call(BPF_FUNC_get_prandom_u32), mov(1, 1), jk(BPF_JEQ, 0, 0, 1), mov(1, 2), mov(0, 0), jk(BPF_JEQ, 1, 1, 1), call(99999), exit_()},
-       EINVAL, "invalid func unknown#99999"},
-      {"calls forget constants", {mov(1, 0), mov(6, 0), call(BPF_FUNC_get_prandom_u32), jk(BPF_JEQ, 6, 0, 1), call(99999), exit_()}, 0, ""},
+      {"poisoned call, reached",
+       {mov(0, 0), jk(BPF_JNE, 0, 0, 1), call(195896080), exit_()},
+       EINVAL,
+       "invalid func unknown#195896080"},
+      {"kfunc zero, never reached",
+       {mov(0, 0), jk(BPF_JEQ, 0, 0, 1), raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL), exit_()},
+       0,
+       ""},
+      {"constants through arithmetic",
+       {mov(0, 5), alu64k(BPF_LSH, 0, 2), alu32k(BPF_SUB, 0, 20), j32k(BPF_JEQ, 0, 0, 1), call(99999), exit_()},
+       0,
+       ""},
+      {"constants that meet",
+       {call(BPF_FUNC_get_prandom_u32), mov(1, 1), jk(BPF_JEQ, 0, 0, 1), mov(1, 2), mov(0, 0), jk(BPF_JEQ, 1, 1, 1), call(99999),
+        exit_()},
+       EINVAL,
+       "invalid func unknown#99999"},
+      {"calls forget constants",
+       {mov(1, 0), mov(6, 0), call(BPF_FUNC_get_prandom_u32), jk(BPF_JEQ, 6, 0, 1), call(99999), exit_()},
+       0,
+       ""},
       {"unreachable even so", {mov(0, 0), jk(BPF_JEQ, 0, 0, 1), raw(0xff), exit_()}, EINVAL, "unknown opcode ff"},
   };
   return all;
@@ -215,8 +287,8 @@ TEST(Structure, CasesAsTheKernelJudgesThem) {
   SKIP_WITHOUT_LINUX_BPF();
   for (const Case& c : cases()) {
     const LinuxVerdict v = linux_prog_load(c.prog, BPF_PROG_TYPE_SOCKET_FILTER, 1);
-    EXPECT_EQ(v.err, c.err) << c.name << "\n" << v.log;
-    if (!c.drift) EXPECT_TRUE(c.words.empty() || v.log.find(c.words + "\n") != std::string::npos) << c.name << "\n" << v.log;
+    EXPECT_TRUE(v.err == c.err || v.err == c.newer_err) << c.name << ": " << v.err << "\n" << v.log;
+    EXPECT_TRUE(c.drift || c.words.empty() || v.log.find(c.words + "\n") != std::string::npos) << c.name << "\n" << v.log;
   }
 }
 
@@ -255,9 +327,11 @@ TEST(Structure, GplHelpersNeedAGplProgram) {
 /// Every helper of ours, in program types of both kinds: the kernel's get_func_proto() must agree about who may call what.
 TEST(Structure, HelpersOfProgramTypesAsInTheKernel) {
   SKIP_WITHOUT_LINUX_BPF();
-  for (u32 type : {u32{BPF_PROG_TYPE_SOCKET_FILTER}, u32{BPF_PROG_TYPE_XDP}, u32{BPF_PROG_TYPE_SCHED_CLS}, u32{BPF_PROG_TYPE_KPROBE},
-                   u32{BPF_PROG_TYPE_TRACEPOINT}, u32{BPF_PROG_TYPE_PERF_EVENT}, u32{BPF_PROG_TYPE_RAW_TRACEPOINT},
-                   u32{BPF_PROG_TYPE_CGROUP_SKB}, u32{BPF_PROG_TYPE_CGROUP_SOCK}, u32{BPF_PROG_TYPE_SK_MSG}}) {
+  const std::set<s32> moved = {BPF_FUNC_perf_event_output, BPF_FUNC_get_current_uid_gid, BPF_FUNC_get_current_comm};
+  for (u32 type :
+       {u32{BPF_PROG_TYPE_SOCKET_FILTER}, u32{BPF_PROG_TYPE_XDP}, u32{BPF_PROG_TYPE_SCHED_CLS}, u32{BPF_PROG_TYPE_KPROBE},
+        u32{BPF_PROG_TYPE_TRACEPOINT}, u32{BPF_PROG_TYPE_PERF_EVENT}, u32{BPF_PROG_TYPE_RAW_TRACEPOINT},
+        u32{BPF_PROG_TYPE_CGROUP_SKB}, u32{BPF_PROG_TYPE_CGROUP_SOCK}, u32{BPF_PROG_TYPE_SK_MSG}}) {
     const LinuxVerdict probe = linux_prog_load({mov(0, 0), exit_()}, type, 0);
     if (probe.err != 0) continue;
     for (s32 id = 1; id < static_cast<s32>(MAX_BPF_FUNC_ID_); ++id) {
@@ -266,11 +340,11 @@ TEST(Structure, HelpersOfProgramTypesAsInTheKernel) {
       const LinuxVerdict v = linux_prog_load(p, type, 1);
       const bool linux_has = v.log.find(refusal) == std::string::npos;
       const bool we_have = judge(p, type).err == 0;
-      // What Linux refuses we refuse. What it has and we have is in our table for some type: then for this type too, but for the packet
-      // programs' own perf_event_output.
-      if (!linux_has) EXPECT_FALSE(we_have) << "type " << type << " helper " << id;
       const bool ours_anywhere = judge(p, BPF_PROG_TYPE_KPROBE).err == 0;
-      if (linux_has && ours_anywhere && id != BPF_FUNC_perf_event_output) EXPECT_TRUE(we_have) << "type " << type << " helper " << id;
+      // What we allow Linux allows. What Linux allows we do, if it is in our table at all; but packet programs have a
+      // perf_event_output of their own, and later kernels gave uid_gid and comm to all.
+      EXPECT_TRUE(linux_has || !we_have) << "type " << type << " helper " << id;
+      EXPECT_TRUE(we_have || !linux_has || !ours_anywhere || moved.count(id) != 0) << "type " << type << " helper " << id;
     }
   }
 }
@@ -301,7 +375,9 @@ TEST(Structure, FdArray) {
 }
 
 TEST(Structure, DirectValues) {
-  const auto value = [](s32 fd, u32 off) { return ldimm64(1, u64{off} << 32 | static_cast<u32>(fd), BPF_PSEUDO_MAP_VALUE) + Prog{mov(0, 0), exit_()}; };
+  const auto value = [](s32 fd, u32 off) {
+    return ldimm64(1, u64{off} << 32 | static_cast<u32>(fd), BPF_PSEUDO_MAP_VALUE) + Prog{mov(0, 0), exit_()};
+  };
   EXPECT_EQ(judge(value(ARRAY_FD, 63)).err, 0);
   Judged j = judge(value(ARRAY_FD, 64));
   EXPECT_EQ(j.err, EINVAL);
@@ -326,7 +402,8 @@ TEST(Structure, MapLimit) {
 
 TEST(Structure, FrozenReadOnlyDataIsConstant) {
   const auto guarded = [](s32 fd, s32 off, s32 expected) {
-    return ldimm64(1, static_cast<u64>(fd), BPF_PSEUDO_MAP_VALUE) + Prog{ldx(BPF_W, 2, 1, static_cast<s16>(off)), mov(0, 0), jk(BPF_JEQ, 2, expected, 1), call(99999), exit_()};
+    return ldimm64(1, static_cast<u64>(fd), BPF_PSEUDO_MAP_VALUE) +
+           Prog{ldx(BPF_W, 2, 1, static_cast<s16>(off)), mov(0, 0), jk(BPF_JEQ, 2, expected, 1), call(99999), exit_()};
   };
   EXPECT_EQ(judge(guarded(RODATA_FD, 0, 0)).err, 0);
   EXPECT_EQ(judge(guarded(RODATA_FD, 4, 0x84)).err, 0);
@@ -336,8 +413,17 @@ TEST(Structure, FrozenReadOnlyDataIsConstant) {
 }
 
 TEST(Structure, Report) {
-  const Prog p = {st(BPF_DW, 10, -40, 0), call_pc(4), call(BPF_FUNC_ktime_get_ns), call(BPF_FUNC_get_prandom_u32), call(BPF_FUNC_ktime_get_ns), exit_(),
-                  st(BPF_B, 10, -3, 0), mov(0, 0), jk(BPF_JEQ, 0, 0, 1), call(BPF_FUNC_get_smp_processor_id), exit_()};
+  const Prog p = {st(BPF_DW, 10, -40, 0),
+                  call_pc(4),
+                  call(BPF_FUNC_ktime_get_ns),
+                  call(BPF_FUNC_get_prandom_u32),
+                  call(BPF_FUNC_ktime_get_ns),
+                  exit_(),
+                  st(BPF_B, 10, -3, 0),
+                  mov(0, 0),
+                  jk(BPF_JEQ, 0, 0, 1),
+                  call(BPF_FUNC_get_smp_processor_id),
+                  exit_()};
   const StructureReport r = report(input(p));
   EXPECT_EQ(r.subprog_starts, (std::vector<u32>{0, 6}));
   EXPECT_EQ(r.stack_depth, (std::vector<u32>{40, 3}));
@@ -383,27 +469,26 @@ TEST(Structure, LargerFramesOfTracingProgramsStandApart) {
   EXPECT_EQ(judge(stacked_calls(2, 264), BPF_PROG_TYPE_XDP).err, EACCES);
 }
 
-/// Programs shaped to make walks expensive end soon.
-TEST(Structure, NoBlowUp) {
-  // 35 layers of 7 subprograms, each calling all of the next layer: too deep, found without trying every path.
-  Prog wide;
-  const int layers = 7, per_layer = 30, body = per_layer + 2;
-  Prog head;
-  const auto start = [&](int layer, int i) { return 2 + (layer * per_layer + i) * body; };
-  head = {call_pc(1), exit_()};
-  for (int layer = 0; layer < layers; ++layer)
-    for (int i = 0; i < per_layer; ++i) {
-      for (int c = 0; c < per_layer; ++c) {
-        const int at = start(layer, i) + c;
-        wide.push_back(layer + 1 < layers ? call_pc(start(layer + 1, c) - at - 1) : mov(1, 0));
-      }
-      wide = wide + Prog{mov(0, 0), exit_()};
+/// Seven layers of 36 subprograms, each calling all of the next layer: 36^7 paths, judged without trying each.
+TEST(Structure, NoBlowUpInCallGraphs) {
+  constexpr s32 LAYERS = 7, WIDTH = 36, BODY = WIDTH + 2;
+  const auto start = [](s32 layer, s32 i) { return layer == 0 ? 0 : BODY + ((layer - 1) * WIDTH + i) * BODY; };
+  Prog p;
+  for (s32 layer = 0; layer <= LAYERS; ++layer)
+    for (s32 i = 0; i < (layer == 0 ? 1 : WIDTH); ++i) {
+      for (s32 c = 0; c < WIDTH; ++c)
+        p.push_back(layer < LAYERS ? call_pc(start(layer + 1, c) - static_cast<s32>(p.size()) - 1) : mov(1, 0));
+      p = p + Prog{mov(0, 0), exit_()};
     }
-  // Only subprograms that main's callee reaches; the first layer's others hang on it through a chain of jumps in main.
-  Prog main_calls;
-  for (int i = 0; i < per_layer; ++i) main_calls.push_back(call_pc(per_layer + 2 + i * body - i - 1));
-  const Prog p = main_calls + Prog{mov(0, 0), exit_()} + wide;
-  // start() was computed for a head of 2; shift by relative calls only, so offsets between layers hold.
+  const Judged j = judge(input(p), 0);
+  EXPECT_EQ(j.err, 0);
+}
+
+/// Many conditional jumps that meet again: the paths double at each, the states do not.
+TEST(Structure, NoBlowUpInBranches) {
+  Prog p = {mov(0, 0), mov(1, 1), call(BPF_FUNC_get_prandom_u32), movr(6, 0)};
+  for (s32 i = 0; i < 100000; ++i) p.insert(p.end(), {jk(BPF_JEQ, 6, i, 1), mov(static_cast<u32>(i % 6), i), mov(0, 0)});
+  p.push_back(exit_());
   EXPECT_EQ(judge(input(p), 0).err, 0);
 }
 

@@ -61,7 +61,8 @@ Status check_subprogs(StructureEnv& env) {
     const u32 start = env.report.subprog_starts[subprog], end = env.subprog_end(subprog);
     if (is_cond_or_plain_jump(insn.code)) {
       const s64 target = jump_target(insn, i);
-      if (target < start || target >= end) return env.refuse(EINVAL, "jump out of range from insn {} to {}", i, static_cast<s32>(target));
+      if (target < start || target >= end)
+        return env.refuse(EINVAL, "jump out of range from insn {} to {}", i, static_cast<s32>(target));
     }
     if (i != end - 1) continue;
     if (!may_end_subprog(insn.code)) return env.refuse(EINVAL, "last insn is not an exit or jmp");
@@ -77,9 +78,11 @@ Status check_abnormal_return(StructureEnv& env) {
     const auto is_ld_abs = [](const bpf_insn& insn) {
       return bpf_class(insn.code) == BPF_LD && (bpf_mode(insn.code) == BPF_ABS || bpf_mode(insn.code) == BPF_IND);
     };
-    if (std::any_of(body.begin(), body.end(), is_ld_abs)) return env.refuse(EINVAL, "LD_ABS is not allowed in subprogs without BTF");
+    if (std::any_of(body.begin(), body.end(), is_ld_abs))
+      return env.refuse(EINVAL, "LD_ABS is not allowed in subprogs without BTF");
     const auto is_tail_call = [](const bpf_insn& insn) { return is_helper_call(insn) && insn.imm == BPF_FUNC_tail_call; };
-    if (std::any_of(body.begin(), body.end(), is_tail_call)) return env.refuse(EINVAL, "tail_call is not allowed in subprogs without BTF");
+    if (std::any_of(body.begin(), body.end(), is_tail_call))
+      return env.refuse(EINVAL, "tail_call is not allowed in subprogs without BTF");
   }
   return ok_status();
 }

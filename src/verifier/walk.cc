@@ -1,8 +1,8 @@
 // verifier: visits the instructions that constants do not rule out, in the order of Linux's walk, and holds each to its rules.
 //
-// Linux walks path by path with full register states. This walk keeps, per instruction, one joined state that knows constants, the frame
-// pointer plus a constant, and addresses in map values; it ends because a joined state only ever loses knowledge.
-// Linux: kernel/bpf/verifier.c:do_check()
+// Linux walks path by path with full register states. This walk keeps, per instruction, one joined state that knows constants, the
+// frame pointer plus a constant, and addresses in map values; it ends because a joined state only ever loses knowledge. Linux:
+// kernel/bpf/verifier.c:do_check()
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -187,7 +187,7 @@ class Walk {
     if (src.kind != Value::Kind::Const) return {};
     if (dst.kind == Value::Kind::Const || op == BPF_MOV) return constant(eval_alu(insn, dst.bits, src.bits));
     const bool is_pointer = dst.kind == Value::Kind::Fp || dst.kind == Value::Kind::MapValue;
-    if (!is_pointer || !is64 || (op != BPF_ADD && op != BPF_SUB)) return {};
+    if (!is_pointer || !is64 || op != BPF_ADD) return {};
     // Linux bounds what may be added to a pointer by BPF_MAX_VAR_OFF; further off nothing is known, so nothing is claimed.
     const Value moved{dst.kind, dst.map, eval_alu(insn, dst.bits, src.bits)};
     const s64 off = static_cast<s64>(moved.bits);
@@ -210,7 +210,8 @@ class Walk {
     const s64 off = static_cast<s64>(base.bits) + insn.off;
     const u32 size = access_bytes(insn.code);
     u64 bits = 0;
-    if (off < 0 || off + size > map.value_size || !env_.input.read_frozen(map.identity, static_cast<u32>(off), size, &bits)) return {};
+    if (off < 0 || off + size > map.value_size || !env_.input.read_frozen(map.identity, static_cast<u32>(off), size, &bits))
+      return {};
     return constant(bpf_mode(insn.code) == BPF_MEMSX ? sign_extend(bits, static_cast<s16>(size * 8)) : bits);
   }
 

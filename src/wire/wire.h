@@ -115,6 +115,8 @@ struct WireObject {
   u32 id;
   u64 ino;
   u64 ring;  ///< RingDesc address for RingMap and PerfRing
+  u32 mode;  ///< FILE_READ | FILE_WRITE, as objects/objects.h has them
+  u32 pad;
 };
 
 struct WireCounts {
