@@ -1,5 +1,5 @@
 #!/bin/bash
-# What scripts/demo runs inside the session: demo-session.sh EXAMPLES WORK, with fifos `ready` and `lines` in WORK.
+# What scripts/demo runs inside the session: demo-session.sh EXAMPLES WORK, a folder for its use.
 #
 # Only what is started through the functions below may execute a program, since each execve must be on the list of what is expected.
 set -euo pipefail
@@ -68,15 +68,14 @@ fail() {
   exit 1
 }
 
-# run_loader NAME: it is attached when this returns
+loader=
+trap '[[ -z $loader ]] || kill "$loader" 2>/dev/null || true' EXIT
+
+# run_loader NAME: it is attached when this returns; one pipe carries the byte that says so and then its lines
 run_loader() {
-  "$examples/$1/$1" --ready-fd 9 >"$work/lines" 9>"$work/ready" 2>"$work/errors" &
+  exec {lines}< <(exec "$examples/$1/$1" --ready-fd 9 9>&1 2>"$work/errors")
   loader=$!
-  exec {lines}<"$work/lines"
-  local ready
-  exec {ready}<"$work/ready"
-  read -r -n 1 -t "$timeout_s" -u "$ready" || fail "$1 did not come up"
-  exec {ready}<&-
+  read -r -n 1 -t "$timeout_s" -u "$lines" || fail "$1 did not come up"
 }
 
 # Reads until every expected line is there. Then comes one more command: what would be seen twice is written before it, and a loader
@@ -189,6 +188,7 @@ show() {
   kill -TERM "$loader"
   while take_line -t "$timeout_s"; do :; done
   wait "$loader" || fail "$1 ended with status $?"
+  loader=
   exec {lines}<&-
   compare || fail "$1 did not print what was executed"
   [[ ! -s $work/errors ]] || fail "$1 complained"

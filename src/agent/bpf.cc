@@ -41,6 +41,22 @@ s64 map_parts(u64 addr, u64 len, u64 prot, u64 flags, const WireMmap& plan, s32 
   return at;
 }
 
+void tell_unmapped(u64 addr, u64 len) {
+  HostCall c{};
+  c.op = WireOp::Unmapped;
+  c.a[0] = addr;
+  c.a[1] = len;
+  host_call(c);
+}
+
+/// Something else, at an address of its choice: it may take the place of a mapping of ours.
+void map_over(TrapFrame* f) {
+  if ((f->r10 & MAP_FIXED_) == 0 || load_relaxed(&has_mappings) == 0) return;
+  const s64 rc = sys6(NR_mmap, f->di, f->si, f->dx, f->r10, f->r8, f->r9);
+  if (rc >= 0 || rc < -4095) tell_unmapped(f->di, f->si);
+  f->answer(rc);
+}
+
 }  // namespace
 
 u32 bpf_client;
@@ -71,9 +87,8 @@ void on_ioctl(TrapFrame* f) {
 
 void on_mmap(TrapFrame* f) {
   if ((f->r10 & (MAP_ANONYMOUS_ | MAP_TYPE_)) != MAP_SHARED_ && load_relaxed(&bpf_client) == 0) return;
-  if ((f->r10 & MAP_ANONYMOUS_) != 0) return;
   WireObject o;
-  if (!identify(static_cast<s32>(f->r8), &o)) return;
+  if ((f->r10 & MAP_ANONYMOUS_) != 0 || !identify(static_cast<s32>(f->r8), &o)) return map_over(f);
   WireMmap plan{};
   HostCall c{};
   c.op = WireOp::Mmap;
@@ -107,13 +122,7 @@ void on_mmap(TrapFrame* f) {
 void on_munmap(TrapFrame* f) {
   if (load_relaxed(&has_mappings) == 0) return;
   const s64 rc = sys(NR_munmap, f->di, f->si);
-  if (rc == 0) {
-    HostCall c{};
-    c.op = WireOp::Unmapped;
-    c.a[0] = f->di;
-    c.a[1] = f->si;
-    host_call(c);
-  }
+  if (rc == 0) tell_unmapped(f->di, f->si);
   f->answer(rc);
 }
 

@@ -1,8 +1,9 @@
 // agent: an event: the programs attached to this system call run, here, now. Linux: kernel/trace/trace_syscalls.c:perf_syscall_enter(),
 // kernel/trace/trace_kprobe.c:kprobe_perf_func()
 //
-// Who may run: a thread that is in no run already (else recursion_misses) and gets a virtual CPU (else missed). The slot is taken before
-// the list is looked at: the host frees what it unpublished once every slot owned at that time has moved on.
+// Who may run: a thread that is in no run already (else recursion_misses) and gets a slot (else missed). Two runs never share a slot; a
+// program with per-CPU data needs one that is a virtual CPU, others make do with any when every virtual CPU is taken (its holder was
+// preempted, or stopped). The slot is taken before the list is looked at: the host frees what it unpublished once every slot owned at that time has moved on.
 #include "agent/agent.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
@@ -67,15 +68,21 @@ u32 this_cpu() {
   return limit & 0xfff;
 }
 
+/// For a program with per-CPU data: its holders may have been preempted in the middle, so they are let finish, a few times.
 RunSlot* take_cpu() {
   for (u32 i = 0; i < CPU_TRIES; ++i) {
     if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, this_cpu())) return slot;
-    // Its holders are on other processors, or one was preempted in the middle: let it finish.
     if (session.seccomp) break;
     sys(NR_sched_yield);
   }
-  fetch_add(&session.window.ram->missed, 1);
   return nullptr;
+}
+
+/// A virtual CPU if one is free, else a client slot: good for every program that keeps nothing per CPU.
+RunSlot* take_slot() {
+  const u32 cpu = this_cpu();
+  if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, cpu)) return slot;
+  return slot_acquire_client(session.window, process->owner, static_cast<u32>(reinterpret_cast<u64>(&thread) >> 6));
 }
 
 MapDesc* trust_intent(const Window& w, u64 addr) noexcept {
@@ -151,10 +158,15 @@ u32 make_context(Context& c, const ProbeEntry& p, const Synthetic& s, const Trap
 void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
   if (f->nr >= MAX_SYSCALLS || !may_run(f) || !registered()) return;
   sync_ring_maps();
-  RunSlot* slot = take_cpu();
-  if (slot == nullptr) return;
+  RunSlot* slot = take_slot();
+  if (slot == nullptr) {
+    fetch_add(&session.window.ram->missed, 1);
+    return;
+  }
+  const u32 index = slot_index(session.window, slot);
+  const bool on_cpu = index < session.window.rom->nr_cpus;
   thread.in_run_seq = load_relaxed(&slot->seq);
-  thread.in_run = slot_index(session.window, slot) + 1;
+  thread.in_run = index + 1;
   const RomHeader* rom = session.window.rom;
   // Pairs with the store in probes/attach.cc:publish().
   const ProbeList* list = load_seq_cst(exit_side ? &rom->exit[f->nr] : &rom->enter[f->nr]);
@@ -180,13 +192,22 @@ void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
       Context context;
       RunCtx run;
       run.ctx_size = make_context(context, p, synthetic, *f, ret);
-      run.op = OpCtx{session.window, slot, slot_index(session.window, slot)};
+      run.op = OpCtx{session.window, slot, on_cpu ? index : this_cpu() % session.window.rom->nr_cpus};
       run.prog = p.prog;
       run.probe = &p;
       run.ctx = reinterpret_cast<u8*>(&context);
       run.env = &env;
       run.extra = AddrRange{reinterpret_cast<u64>(&synthetic), sizeof synthetic};
-      interp_run(run);
+      if (on_cpu || p.prog->per_cpu == 0) {
+        interp_run(run);
+      } else if (RunSlot* cpu = take_cpu()) {
+        run.op = OpCtx{session.window, cpu, slot_index(session.window, cpu)};
+        interp_run(run);
+        slot_release(cpu);
+      } else {
+        fetch_add(&session.window.ram->missed, 1);
+        fetch_add(&p.prog->stats->missed, 1);
+      }
     }
   }
   thread.in_run = 0;

@@ -72,6 +72,11 @@ bool ring_ready(const Known& k, const RingDesc& ring) {
   return k.object.kind == WireObjectKind::RingMap ? bpf_ring_readable(ring) : perf_ring_ready(ring, k.seen);
 }
 
+bool ring_ready_now(const Known& k) {
+  sync_ring_maps();
+  return ring_ready(k, *ring_of(k.object));
+}
+
 /// `edge`: each wake-up has to be an edge of its own, whether or not data was left unread.
 void prepare(s32 fd, Known* k, bool edge) {
   const RingDesc* ring = ring_of(k->object);
@@ -85,7 +90,9 @@ void prepare(s32 fd, Known* k, bool edge) {
     ring_arm(*ring);
   }
   const u32 seq = perf_ring_seq(*ring);
-  if (!has_byte(fd) || (edge && seq != k->seen && k->object.kind == WireObjectKind::RingMap)) kick(k->object.ino);
+  // A level needs a byte to be there; an edge a new one, and only for a wake-up (or what was there when the fd was added).
+  const bool owed = edge && k->object.kind == WireObjectKind::RingMap ? seq != k->seen : !has_byte(fd);
+  if (owed) kick(k->object.ino);
   if (k->object.kind == WireObjectKind::RingMap) k->seen = seq;
 }
 
@@ -301,6 +308,7 @@ void on_epoll_ctl(TrapFrame* f) {
     r.data = data;
     r.edge = edge;
     store_release(&r.used, 2);
+    if (Known* k = find_known(o.ino); k != nullptr && edge != 0 && ring_ready_now(*k)) kick(o.ino);
     return;
   }
 }

@@ -540,6 +540,46 @@ inline void special(Table& t) {
     const u32 inner = st(b, "inner", 8, {{"l", LOCK, 4}});
     st(b, "outer", 16, {{"i", inner, 8}});
   });
+  for (u32 levels : {30u, 31u}) {
+    t.add(std::to_string(levels) + " structs in each other", levels == 30 ? 0 : E2BIG, "", [=](Blob& b) {
+      kinds(b);
+      u32 inner = b.type(0, info(BTF_KIND_STRUCT), 0);
+      for (u32 i = 0; i < levels; ++i) inner = b.type(0, info(BTF_KIND_STRUCT, 1), 0, {0, inner, 0});
+      b.type(0, info(BTF_KIND_STRUCT, 2), 4, {0, inner, 0, 0, LOCK, 0});
+    });
+  }
+  t.add("a struct with a lock in two others", 0, "", [=](Blob& b) {
+    kinds(b);
+    const u32 inner = st(b, "inner", 8, {{"l", LOCK, 4}});
+    st(b, "a", 16, {{"i", inner, 0}, {"c", REF, 8}});
+    st(b, "b", 16, {{"c", REF, 0}, {"i", inner, 8}});
+  });
+  t.add("a struct with a lock twice in another", E2BIG, "", [=](Blob& b) {
+    kinds(b);
+    const u32 inner = st(b, "inner", 8, {{"l", LOCK, 4}});
+    st(b, "outer", 20, {{"i", inner, 0}, {"j", inner, 8}, {"c", REF, 16}});
+  });
+  t.add("a struct with a lock beside a lock", E2BIG, "", [=](Blob& b) {
+    kinds(b);
+    const u32 inner = st(b, "inner", 8, {{"l", LOCK, 4}});
+    st(b, "outer", 16, {{"i", inner, 0}, {"l", LOCK, 8}});
+  });
+  t.add("array of structs with a lock", EINVAL, "", [=](Blob& b) {
+    kinds(b);
+    const u32 inner = b.array(st(b, "inner", 8, {{"l", LOCK, 4}}), INT, 2);
+    st(b, "outer", 24, {{"i", inner, 0}, {"c", REF, 16}});
+  });
+  for (u32 count : {5u, 6u}) {
+    t.add("array of " + std::to_string(count) + " structs with two kptrs", count == 5 ? 0 : E2BIG, "", [=](Blob& b) {
+      st(b, "ours", 4, {{"x", INT, 0}});
+      b.ref(BTF_KIND_TYPE_TAG, 4, "kptr");
+      b.ptr(5);
+      st(b, "inner", 16, {{"p", 6, 0}, {"q", 6, 8}});
+      b.array(7, INT, count);
+      st(b, "outer", 16 * count + 8, {{"i", 8, 0}, {"r", 6, 16 * count}});
+      st(b, "another", 16 * count + 8, {{"r", 6, 0}, {"i", 8, 8}});
+    });
+  }
   // kptr: 4 struct, 5 tag, 6 pointer
   const auto kptrs = [=](const char* tag, u32 count) {
     return [=](Blob& b) {

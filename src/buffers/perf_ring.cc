@@ -129,7 +129,7 @@ bool account_wakeup(const RingDesc& ring, u64 head, u64 data_size) noexcept {
   return at != before;
 }
 
-/// One producer: no locked instruction needed.
+/// Under the ring's lock; who could not get it counts with locked instructions, and one of the two may be lost to the other.
 void count_lost(RingCtl* ctl) noexcept {
   store_relaxed(&ctl->lost, load_relaxed(&ctl->lost) + 1);
   store_relaxed(&ctl->lost_total, load_relaxed(&ctl->lost_total) + 1);
@@ -141,12 +141,8 @@ void publish(const RingDesc& ring, const Plan& plan, u64 head) noexcept {
   if (plan.lost != 0) store_relaxed(&ring.ctl->lost, load_relaxed(&ring.ctl->lost) - plan.lost);
 }
 
-}  // namespace
-
-long perf_ring_output(const OpCtx& ctx, const RingDesc* ring, const PerfSample& sample, bool* futex_wake) noexcept {
-  // A disabled event is on no CPU. Linux: kernel/trace/bpf_trace.c:__bpf_perf_event_output()
-  if (load_relaxed(&ring->enabled) == 0 || ring->cpu != ctx.cpu) return -EOPNOTSUPP;
-  if ((ring->sample_type & ~(PERF_RING_SAMPLE_TYPES | PERF_RING_SAMPLE_ID_ALL)) != 0) return -EINVAL;
+/// Writes one record. REQUIRES: the ring's lock is held.
+long write_record(const OpCtx& ctx, const RingDesc* ring, const PerfSample& sample, bool* futex_wake) noexcept {
   Plan plan{};
   plan.data_size = load_acquire(&ring->data_size);  // pairs with the host's store at the first mmap: pages before size
   if (plan.data_size == 0) return -ENOSPC;
@@ -171,6 +167,24 @@ long perf_ring_output(const OpCtx& ctx, const RingDesc* ring, const PerfSample& 
   publish(*ring, plan, plan.head + need);
   if (account_wakeup(*ring, plan.head + need, plan.data_size) && ring_notify(ctx.window, *ring)) *futex_wake = true;
   return 0;
+}
+
+}  // namespace
+
+long perf_ring_output(const OpCtx& ctx, const RingDesc* ring, const PerfSample& sample, bool* futex_wake) noexcept {
+  if (ring->no_output != 0) return -EINVAL;
+  // A disabled event is on no CPU. Linux: kernel/trace/bpf_trace.c:__bpf_perf_event_output()
+  if (load_relaxed(&ring->enabled) == 0 || ring->cpu != ctx.cpu) return -EOPNOTSUPP;
+  if ((ring->sample_type & ~(PERF_RING_SAMPLE_TYPES | PERF_RING_SAMPLE_ID_ALL)) != 0) return -EINVAL;
+  // Nearly always free: only runs that found every virtual CPU taken share a CPU's ring with its owner.
+  if (!robust_trylock(ctx.window, &ring->ctl->lock, ctx.slot)) {
+    fetch_add(&ring->ctl->lost, 1);
+    fetch_add(&ring->ctl->lost_total, 1);
+    return -ENOSPC;
+  }
+  const long rc = write_record(ctx, ring, sample, futex_wake);
+  robust_unlock(&ring->ctl->lock);
+  return rc;
 }
 
 void perf_ring_init_page(const RingDesc* ring) noexcept {

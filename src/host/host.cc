@@ -557,7 +557,9 @@ void Host::recover_slots(OwnerId owner) {
   for (u32 i = 0; i < MAX_RUN_SLOTS; ++i) {
     RunSlot* slot = &w.ram->slots[i];
     if (load_acquire(&slot->owner) != owner) continue;
-    if (i < w.rom->nr_cpus) perf_ring_recover(w, i);
+    // A run that found no free virtual CPU may have written to any CPU's ring.
+    for (u32 cpu = 0; cpu < w.rom->nr_cpus; ++cpu)
+      if (i == cpu || i >= w.rom->nr_cpus) perf_ring_recover(w, cpu);
     slot_recover(w, slot, SlotRecovery{recover_intent, ringbuf_recover_record});
   }
   recovering = nullptr;

@@ -13,11 +13,6 @@ namespace skep::test {
 namespace {
 
 constexpr u32 HASH = BPF_MAP_TYPE_HASH, PHASH = BPF_MAP_TYPE_PERCPU_HASH;
-#ifdef __SANITIZE_ADDRESS__
-constexpr u32 INTERFERE_EVERY = 7;  // instrumented code takes ten times the steps
-#else
-constexpr u32 INTERFERE_EVERY = 1;
-#endif
 constexpr u32 DYING = 1, OTHER = 2, USED_SLOTS = 4, KEY = 1;
 
 /// Everything that outlives a process: the map's RAM and the slots.
@@ -265,7 +260,7 @@ TEST_P(Death, WithInterference) {
   };
   const size_t n = lab.images(dying()).size();
   for (const auto& interfere : interferences) {
-    for (u32 at = 0; at < n; at += INTERFERE_EVERY) {
+    for (u32 at = 0; at < n; at += STEP_STRIDE) {
       std::vector<Image> images;
       lab.put_back(before_image);
       lab.step(dying(), [&](u32 i) {

@@ -20,19 +20,17 @@
 //
 // Invariants
 //  1. A chain changes only under its bucket's lock, by one store: a new head (insert), a link to the replacement in the old
-//  element's
-//     place (replace), a link past the element (erase). So positions in a chain never change, and it is whole at every instruction.
-//  2. An element's gen grows before anything else of it is written for reuse (fill) or for the free list (push). A link carries the
-//  gen
-//     of the element it was made for.
-//  3. Readers take no lock: they read an element through a link, then look that its gen is still the link's. If so, all they read
-//  was of
-//     that incarnation, which was in this bucket's chain, and its `next` led, when it was unlinked at the latest, to everything
-//     behind it. If not, the element was recycled under the walk, and the walk starts again. So a key that stays is never missed.
+//     element's place (replace), a link past the element (erase). So positions in a chain never change, and it is whole at every
+//     instruction.
+//  2. An element's gen grows before anything else of it is written for reuse (fill) or for the free list (push). A link carries
+//     the gen of the element it was made for.
+//  3. Readers take no lock: they read an element through a link, then look that its gen is still the link's. If so, all they
+//     read was of that incarnation, which was in this bucket's chain, and its `next` led, when it was unlinked at the latest, to
+//     everything behind it. If not, the element was recycled under the walk, and the walk starts again. So a key that stays is
+//     never missed.
 //  4. The free list is a stack whose head word also says which slot made it and with which tag (FreeHead). Who changes it again
-//  first
-//     notes that tag in the maker's HashSlot::confirmed. So it can be told of a dead slot whether its last push or pop took place:
-//     its tag stands in the head or in `confirmed`.
+//     first notes that tag in the maker's HashSlot::confirmed. So it can be told of a dead slot whether its last push or pop took
+//     place: its tag stands in the head or in `confirmed`.
 //  5. Before the first store that takes an element out of its place, the slot's intent names the element and the operation, and
 //     live_next holds the slot's count of live elements after it. The intent is cleared before the bucket lock is given back. A
 //     dead slot's bucket is locked until its recovery is over (see shm/slot.h), so recovery finds the chain as the slot left it.

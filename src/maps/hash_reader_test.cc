@@ -71,7 +71,7 @@ class Reader : public testing::TestWithParam<u32> {
       total = n;
       return true;
     });
-    for (u32 at = 0; at <= total; ++at) {
+    for (u32 at = 0; at <= total; at += STEP_STRIDE) {
       std::memcpy(m.desc->ram, fresh.data(), fresh.size());
       *answer = {};
       step_through(op, [&](u32 n) {

@@ -3,8 +3,7 @@
 //
 // A map is a MapDesc in ROM (geometry and addresses: trusted) and one page-aligned allocation in RAM (contents: shared, hostile).
 //
-//   alloc_check(spec) -> layout(spec, nr_cpus, desc) -> the host allocates desc->ram_bytes, zeroed -> init(window, desc) ->
-//   operations
+//   alloc_check(spec) -> layout(spec, nr_cpus, desc) -> the host allocates desc->ram_bytes, zeroed -> init(window, desc) -> use
 //
 // Freestanding: also compiled into the agent.
 #pragma once

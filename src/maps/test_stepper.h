@@ -14,6 +14,12 @@
 
 namespace skep::test {
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr u32 STEP_STRIDE = 7;  ///< instrumented code takes ten times the steps: look at every seventh place
+#else
+constexpr u32 STEP_STRIDE = 1;
+#endif
+
 /// Stepper and stepped on one processor: waking each other across two costs several times as much.
 class OneCpu {
  public:

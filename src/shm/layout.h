@@ -64,7 +64,7 @@ struct alignas(64) RingCtl {
   u64 wakeup_at;  ///< perf: position at which a watermark wake-up is due
   u32 events;     ///< perf: events since the last wake-up
   u32 pad;
-  RobustLock lock;  ///< bpf: producers
+  RobustLock lock;  ///< producers
 };
 
 /// Immutable while the ring lives; in ROM.
@@ -86,7 +86,7 @@ struct RingDesc {
   u64 sample_type;
   u64 event_id;
   u32 enabled;    ///< PERF_EVENT_IOC_ENABLE / DISABLE
-  u32 pad;
+  u32 no_output;  ///< an event of another kind in a PERF_EVENT_ARRAY: output to it is refused
 };
 
 /// Bpf ring in the RINGS area that every process has to map before it runs a program that uses it.
@@ -131,6 +131,7 @@ struct ProgImage {
   MapDesc* const* maps;
   ProgStats* stats;
   u32 gpl;
+  u32 per_cpu;     ///< uses per-CPU data: runs on a virtual CPU only, see agent/fire.cc
   u32 step_limit;  ///< interpreter: instructions per run
   char name[BPF_OBJ_NAME_LEN];
 };

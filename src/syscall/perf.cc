@@ -88,6 +88,7 @@ Status make_output_ring(Kernel& kernel, PerfEvent* event, const perf_event_attr&
   r->sample_type = attr.sample_type;
   r->event_id = event->id;
   r->enabled = attr.disabled == 0;
+  r->no_output = attr.config != PERF_COUNT_SW_BPF_OUTPUT;
   event->ring = r;
   return ok_status();
 }
@@ -107,7 +108,7 @@ Result<s64> open_event(CallContext& ctx, u64 attr_addr, s32 pid, s32 cpu, s32 gr
     event->probe = TRY(kprobe_target(ctx, attr));
   } else if (attr.type == PERF_TYPE_TRACEPOINT) {
     event->probe = TRY(tracepoint_target(ctx, attr));
-  } else if (attr.type == PERF_TYPE_SOFTWARE && attr.config == PERF_COUNT_SW_BPF_OUTPUT) {
+  } else if (attr.type == PERF_TYPE_SOFTWARE && (attr.config == PERF_COUNT_SW_BPF_OUTPUT || attr.config == PERF_COUNT_SW_DUMMY)) {
     event->kernel = &ctx.kernel;
     TRY(make_output_ring(ctx.kernel, event.get(), attr, cpu));
   } else {

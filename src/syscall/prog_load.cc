@@ -163,7 +163,10 @@ Status build_image(Kernel& kernel, const CheckedProg& checked, Prog* prog) {
   prog->image = image;
   auto** map_list = reinterpret_cast<MapDesc**>(at + maps_at);
   auto* code = reinterpret_cast<bpf_insn*>(at + insns_at);
-  for (std::size_t i = 0; i < maps.size(); ++i) map_list[i] = map_of(maps[i]).desc;
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    map_list[i] = map_of(maps[i]).desc;
+    if (map_of(maps[i]).ops->per_cpu) image->per_cpu = 1;
+  }
   std::copy(insns.begin(), insns.end(), code);
   for (const MapRef& r : checked.report().map_refs) {
     u64 address = reinterpret_cast<u64>(map_list[r.map]);

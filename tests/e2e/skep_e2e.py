@@ -89,9 +89,11 @@ class Home:
     def __init__(self, confined=True, user=None):
         self.user = user if user is not None else NOBODY if IS_ROOT and confined else os.geteuid()
         self.confined = confined
-        self.dir = tempfile.mkdtemp(prefix="skep-e2e-", dir="/tmp")
+        self.top = tempfile.mkdtemp(prefix="skep-e2e-", dir="/tmp")  # short: sockets are made below it
         if IS_ROOT:
-            os.chown(self.dir, self.user, -1)
+            os.chown(self.top, self.user, -1)
+        os.chmod(self.top, 0o755)
+        self.dir = os.path.join(self.top, "run")
         self.env = dict(os.environ, SKEP_RUNTIME_DIR=self.dir, LC_ALL="C")
         self.env["PATH"] = self.env.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
         self.env.pop("LD_PRELOAD", None)
@@ -147,7 +149,10 @@ class Home:
         return [] if len(lines) < 2 else [l.strip() for l in lines[1].splitlines() if l.strip() and "nothing was refused" not in l]
 
     def session_dirs(self):
-        return os.listdir(self.dir)
+        try:
+            return os.listdir(self.dir)
+        except FileNotFoundError:
+            return []
 
     def host_pids(self, session=""):
         """Processes of skep's that have the control socket of a session (here) open for listening."""
@@ -173,14 +178,8 @@ class Home:
         return pids
 
     def await_nothing_left(self, patience=10.0):
-        await_state("the session directory to go: %r" % self.session_dirs(), lambda: not self.exists_session(), patience)
+        await_state("session directories to go", lambda: not self.session_dirs(), patience)
         await_state("hosts to end", lambda: not self.host_pids(), patience)
-
-    def exists_session(self):
-        try:
-            return bool(os.listdir(self.dir))
-        except FileNotFoundError:
-            return False
 
     def close(self):
         for process in self.started:
@@ -192,7 +191,7 @@ class Home:
                     stream.close()
         for pid in self.host_pids():
             os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        shutil.rmtree(self.top, ignore_errors=True)
 
 
 class Loader:
