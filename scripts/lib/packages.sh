@@ -7,8 +7,8 @@ packages=(
   libfmt-dev libcli11-dev libzydis-dev libzycore-dev libmd-dev
   # the examples: clang makes BPF objects, bpftool their skeletons
   clang-14 bpftool libbpf-dev libelf-dev zlib1g-dev
-  # the tests
-  libgtest-dev libgmock-dev binutils
+  # the tests; the last two make programs that skep has to recognise
+  libgtest-dev libgmock-dev binutils strace musl-tools gcc-multilib
   # what the demo runs
   python3 dash util-linux
 )
@@ -32,6 +32,11 @@ packages_install() {
     as_root=(sudo)
   fi
   echo "setup: installing $*" >&2
-  "${as_root[@]}" apt-get -qq update >/dev/null &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+  local log status=0
+  log=$(mktemp)
+  { "${as_root[@]}" apt-get -qq update &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@"; } >"$log" 2>&1 || status=$?
+  [[ $status -eq 0 ]] || cat "$log" >&2
+  rm -f "$log"
+  return "$status"
 }

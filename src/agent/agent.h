@@ -52,7 +52,8 @@ s64 read_user_string(char* dst, u64 size, u64 src);
 void fire_enter(TrapFrame* f);
 void fire_exit(TrapFrame* f, s64 ret);
 void fire_exec_exit();
-void sync_ring_maps();
+/// Maps the BPF ring buffers made since the last time. False: cannot, so no program that may use one runs.
+bool sync_ring_maps();
 
 // exec.cc
 void on_execve(TrapFrame* f);

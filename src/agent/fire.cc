@@ -157,7 +157,6 @@ u32 make_context(Context& c, const ProbeEntry& p, const Synthetic& s, const Trap
 
 void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
   if (f->nr >= MAX_SYSCALLS || !may_run(f) || !registered()) return;
-  sync_ring_maps();
   RunSlot* slot = take_slot();
   if (slot == nullptr) {
     fetch_add(&session.window.ram->missed, 1);
@@ -168,9 +167,10 @@ void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
   thread.in_run_seq = load_relaxed(&slot->seq);
   thread.in_run = index + 1;
   const RomHeader* rom = session.window.rom;
-  // Pairs with the store in probes/attach.cc:publish().
+  // Pairs with the store in objects/attach.cc:publish().
   const ProbeList* list = load_seq_cst(exit_side ? &rom->exit[f->nr] : &rom->enter[f->nr]);
-  if (list != nullptr) {
+  // After the list: a ring is told of before a program that uses it can be attached. The list in hand keeps it where it is.
+  if (list != nullptr && sync_ring_maps()) {
     Synthetic synthetic;
     fill_registers(synthetic, *f, exit_side ? ret : -ENOSYS_);
     synthetic.task.pid = static_cast<s32>(sys(NR_gettid));
@@ -218,13 +218,13 @@ RingMapping mapped[MAX_RINGS];
 
 }  // namespace
 
-void sync_ring_maps() {
+bool sync_ring_maps() {
   const RomHeader* rom = session.window.rom;
   const u32 generation = load_acquire(&rom->ring_generation);
-  if (generation == load_acquire(&session.ring_generation)) return;
+  if (generation == load_acquire(&session.ring_generation)) return true;
   HostCall c{};
   c.op = WireOp::RamFile;
-  if (host_call(c) != 0 || c.n_fds != 1) return;
+  if (host_call(c) != 0 || c.n_fds != 1) return false;
   for (u32 i = 0; i < rom->nr_ring_maps && i < MAX_RINGS; ++i) {
     const RingMapping m = rom->ring_maps[i];
     if (m.addr == mapped[i].addr && m.ram_offset == mapped[i].ram_offset && m.data_size == mapped[i].data_size) continue;
@@ -237,6 +237,7 @@ void sync_ring_maps() {
   }
   sys(NR_close, c.fds[0]);
   store_release(&session.ring_generation, generation);
+  return true;
 }
 
 void fire_enter(TrapFrame* f) { run_programs(f, false, 0); }

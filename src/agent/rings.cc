@@ -73,15 +73,14 @@ bool ring_ready(const Known& k, const RingDesc& ring) {
 }
 
 bool ring_ready_now(const Known& k) {
-  sync_ring_maps();
-  return ring_ready(k, *ring_of(k.object));
+  return sync_ring_maps() && ring_ready(k, *ring_of(k.object));
 }
 
 /// `edge`: each wake-up has to be an edge of its own, whether or not data was left unread.
 void prepare(s32 fd, Known* k, bool edge) {
   const RingDesc* ring = ring_of(k->object);
   if (ring == nullptr) return;
-  sync_ring_maps();  // a BPF ring buffer made since stands in the RINGS area
+  if (!sync_ring_maps()) return;  // a BPF ring buffer made since stands in the RINGS area
   if (!ring_ready(*k, *ring)) {
     drain(fd);
     ring_arm(*ring);
@@ -345,6 +344,10 @@ void after_epoll_wait(TrapFrame* f) {
       if (read_user(event, f->si + static_cast<u64>(i) * sizeof event, sizeof event) != 0) break;
       copy_bytes(&data, event + 4, sizeof data);
       mine = data == r.data;
+      if (!mine || (event[0] & POLLHUP_) == 0) continue;
+      // The host is gone. It is told once; a reader that goes on waiting waits, instead of being told for ever.
+      sys(NR_epoll_ctl, r.epfd, 2 /* EPOLL_CTL_DEL */, r.fd, 0);
+      store_release(&r.used, 0);
     }
     if (mine) reported(r.fd, k);
   }

@@ -52,11 +52,11 @@ class Blob {
   std::vector<u8> bytes() const { return bytes(header()); }
   /// With another header, and zero bytes up to hdr_len.
   std::vector<u8> bytes(const btf_header& h) const {
-    std::vector<u8> out(std::max<std::size_t>(h.hdr_len, sizeof h), 0);
+    const std::size_t types_at = std::max<std::size_t>(h.hdr_len, sizeof h), strings_at = types_at + words_.size() * 4;
+    std::vector<u8> out(strings_at + strings_.size(), 0);
     std::memcpy(out.data(), &h, sizeof h);
-    const u8* w = reinterpret_cast<const u8*>(words_.data());
-    out.insert(out.end(), w, w + words_.size() * 4);
-    out.insert(out.end(), strings_.begin(), strings_.end());
+    if (!words_.empty()) std::memcpy(out.data() + types_at, words_.data(), words_.size() * 4);
+    std::memcpy(out.data() + strings_at, strings_.data(), strings_.size());
     return out;
   }
 
@@ -98,8 +98,10 @@ inline Verdict linux_verdict(std::span<const u8> data, u32 log_size = 1u << 16) 
   constexpr int BTF_LOAD = 18;
   const long fd = syscall(SYS_bpf, BTF_LOAD, &attr, sizeof attr);
   Verdict v;
-  if (fd < 0) v.error = errno;
-  else close(static_cast<int>(fd));
+  if (fd < 0)
+    v.error = errno;
+  else
+    close(static_cast<int>(fd));
   v.log = log.c_str();
   return v;
 }

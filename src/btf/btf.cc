@@ -28,10 +28,14 @@ const btf_type* Btf::type_id_size(u32* id, u32* size) const noexcept {
     if (btf_no_size_or_null(t)) return nullptr;
   }
   u32 bytes;
-  if (btf_has_size(t)) bytes = t->size;
-  else if (btf_is_array(t)) bytes = resolved_sizes_[size_id];
-  else if (btf_is_ptr(t)) bytes = sizeof(void*);
-  else return nullptr;
+  if (btf_has_size(t))
+    bytes = t->size;
+  else if (btf_is_array(t))
+    bytes = resolved_sizes_[size_id];
+  else if (btf_is_ptr(t))
+    bytes = sizeof(void*);
+  else
+    return nullptr;
   *id = size_id;
   if (size != nullptr) *size = bytes;
   return t;
@@ -60,8 +64,9 @@ void Btf::build_indexes() {
     if (btf_is_struct(t) && t->name_off != 0) structs_by_name_.push_back(id);
   }
   std::sort(decl_tags_.begin(), decl_tags_.end());
-  std::stable_sort(structs_by_name_.begin(), structs_by_name_.end(), [this](u32 a, u32 b) {
-    return std::strcmp(name(types_[a]->name_off), name(types_[b]->name_off)) < 0;
+  std::sort(structs_by_name_.begin(), structs_by_name_.end(), [this](u32 a, u32 b) {
+    const int order = std::strcmp(name(types_[a]->name_off), name(types_[b]->name_off));
+    return order != 0 ? order < 0 : a < b;  // of two with a name the first is found
   });
 }
 
@@ -83,7 +88,8 @@ Result<u32> Btf::find_next_decl_tag(const btf_type* target, s32 component_idx, s
   auto at = std::upper_bound(decl_tags_.begin(), decl_tags_.end(), std::pair(target, last_id));
   for (; at != decl_tags_.end() && at->first == target; ++at) {
     const btf_type* t = types_[at->second];
-    if (btf_component_idx(t) == component_idx && std::strncmp(name(t->name_off), prefix.data(), prefix.size()) == 0) return at->second;
+    if (btf_component_idx(t) == component_idx && std::strncmp(name(t->name_off), prefix.data(), prefix.size()) == 0)
+      return at->second;
   }
   return Errno(ENOENT);
 }

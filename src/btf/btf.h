@@ -33,11 +33,11 @@ struct KernelTypes {
 class Btf {
  public:
   /// Parses and checks as BPF_BTF_LOAD does. `log` may be null; it gets what the kernel writes at log level 1 and above.
-  /// Errors, in the order they are checked: E2BIG (over BTF_MAX_SIZE), header: EINVAL, E2BIG (unknown header bytes not zero), ENOTSUPP
-  /// (version, flags); strings, each type in turn, references: EINVAL, ENOTSUPP (int encoding), E2BIG (references too deep), EEXIST
-  /// (loop of references); type tags: EINVAL, ELOOP; special fields: the errors of parse_fields(), ELOOP (ownership too deep).
-  /// `kernel` is asked for targets of kptr fields; without it a struct with such a field is refused with EINVAL.
-  /// Linux: kernel/bpf/btf.c:btf_parse()
+  /// Errors, in the order they are checked: E2BIG (over BTF_MAX_SIZE), header: EINVAL, E2BIG (unknown header bytes not zero),
+  /// ENOTSUPP (version, flags); strings, each type in turn, references: EINVAL, ENOTSUPP (int encoding), E2BIG (references too
+  /// deep), EEXIST (loop of references); type tags: EINVAL, ELOOP; special fields: the errors of parse_fields(), ELOOP (ownership
+  /// too deep). `kernel` is asked for targets of kptr fields; without it a struct with such a field is refused with EINVAL. Linux:
+  /// kernel/bpf/btf.c:btf_parse()
   static Result<std::unique_ptr<Btf>> parse(std::span<const u8> data, BtfLog* log, const KernelTypes* kernel = nullptr);
 
   std::span<const u8> data() const noexcept { return {bytes_, size_}; }
@@ -55,8 +55,8 @@ class Btf {
   /// Empty for an anonymous type and for an id that is not there.
   std::string_view type_name(u32 id) const noexcept;
 
-  /// Size in bytes of a value of the type, through modifiers, arrays and variables; EINVAL for a type that has none (void, fwd, func,
-  /// func_proto, decl_tag) and for an id that is not there.
+  /// Size in bytes of a value of the type, through modifiers, arrays and variables; EINVAL for a type that has none (void, fwd,
+  /// func, func_proto, decl_tag) and for an id that is not there.
   Result<u32> type_size(u32 id) const;
   /// As type_size(), and the id of the type that has that size; null where type_size() fails. Linux: btf.c:btf_type_id_size()
   const btf_type* type_id_size(u32* id, u32* size) const noexcept;
@@ -80,8 +80,8 @@ class Btf {
   Btf() = default;
   Result<std::size_t> struct_meta_index(u32 id) const noexcept;  // into struct_metas_; ENOENT
 
-  std::vector<u8> storage_;      // the bytes, placed so that what follows the header is aligned to 4 whatever hdr_len says
-  const u8* bytes_ = nullptr;    // first byte, inside storage_
+  std::vector<u8> storage_;    // the bytes, placed so that what follows the header is aligned to 4 whatever hdr_len says
+  const u8* bytes_ = nullptr;  // first byte, inside storage_
   std::size_t size_ = 0;
   const char* strings_ = nullptr;
   btf_header hdr_{};

@@ -1,5 +1,5 @@
-// The same bytes to skep and to bpf(BPF_BTF_LOAD) of the machine: verdict and log must be the same. Linux moved on after 6.12; what is
-// known to have changed is counted and bounded, anything else fails.
+// The same bytes to skep and to bpf(BPF_BTF_LOAD) of the machine: verdict and log must be the same. Linux moved on after 6.12; what
+// is known to have changed is counted and bounded, anything else fails.
 #include <gtest/gtest.h>
 
 #include "btf/cases_test.h"
@@ -28,7 +28,8 @@ std::string drift(const Verdict& skep, const Verdict& linux_says) {
   if (skep.error == ELOOP && linux_says.error == 0) return "6.12.y: kptrs count as ownership, whose depth is bounded";
   const bool two = skep.error == E2BIG && (linux_says.error == 0 || linux_says.error == EINVAL);
   if (two && log.find("bpf_refcount") != std::string_view::npos) return "6.16: more than one bpf_refcount in a struct";
-  if (two && log.find("bpf_spin_lock") != std::string_view::npos) return "6.12.y: locks are counted across the structs inside a struct";
+  if (two && log.find("bpf_spin_lock") != std::string_view::npos)
+    return "6.12.y: locks are counted across the structs inside a struct";
   return "";
 }
 
@@ -57,7 +58,9 @@ void compare_mutations(const std::vector<u8>& seed, u32 random_seed, int n, cons
     }
     ++failures;
     ADD_FAILURE() << "random seed " << random_seed << ", blob " << i << ": skep " << ours.error << ", Linux " << theirs.error
-                  << "\nskep's log:\n" << ours.log << "\nLinux's log:\n" << theirs.log;
+                  << "\nskep's log:\n"
+                  << ours.log << "\nLinux's log:\n"
+                  << theirs.log;
   }
   EXPECT_LT(drifted, n / 25);
   EXPECT_GT(accepted, n / 50);
@@ -76,8 +79,9 @@ TEST_F(BtfOracle, DamagedCases) {
       const std::vector<u8> blob = mutator.next();
       const Verdict ours = skep_verdict(blob, &machine_.types), theirs = linux_verdict(blob);
       if (ours == theirs || !drift(ours, theirs).empty()) continue;
-      ADD_FAILURE() << "blob " << i << ": skep " << ours.error << ", Linux " << theirs.error << "\nskep's log:\n" << ours.log
-                    << "\nLinux's log:\n" << theirs.log;
+      ADD_FAILURE() << "blob " << i << ": skep " << ours.error << ", Linux " << theirs.error << "\nskep's log:\n"
+                    << ours.log << "\nLinux's log:\n"
+                    << theirs.log;
     }
   }
 }

@@ -43,7 +43,8 @@ TEST(BtfParse, RefusesEveryTruncation) {
   const FakeKernel kernel;
   const std::vector<u8> whole = clang_seed();
   for (std::size_t n = 0; n < whole.size(); ++n) {
-    std::vector<u8> part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));  // its own allocation: sanitizers see overruns
+    std::vector<u8> part(whole.begin(),
+                         whole.begin() + static_cast<std::ptrdiff_t>(n));  // its own allocation: sanitizers see overruns
     ASSERT_EQ(skep_verdict(part, &kernel.types).error, EINVAL) << n;
   }
   EXPECT_EQ(skep_verdict(whole, &kernel.types).error, 0);
@@ -119,9 +120,9 @@ TEST(BtfLog, CutsLongMessagesAsTheKernelDoes) {
 TEST(Btf, AnswersAboutTypes) {
   Blob b = detail::base();
   const u32 name = b.str("s");
-  const u32 cint = b.ref(BTF_KIND_CONST, detail::INT);           // 4
-  const u32 word = b.ref(BTF_KIND_TYPEDEF, cint, "word");        // 5
-  const u32 words = b.array(word, detail::INT, 6);               // 6
+  const u32 cint = b.ref(BTF_KIND_CONST, detail::INT);     // 4
+  const u32 word = b.ref(BTF_KIND_TYPEDEF, cint, "word");  // 5
+  const u32 words = b.array(word, detail::INT, 6);         // 6
   const u32 s = b.type(name, info(BTF_KIND_STRUCT, 1), 24, {0, words, 0});
   const u32 var = b.type(b.str("v"), info(BTF_KIND_VAR), s, {1});
   const u32 sec = b.type(b.str(".bss"), info(BTF_KIND_DATASEC, 1), 32, {var, 0, 24});
@@ -131,8 +132,9 @@ TEST(Btf, AnswersAboutTypes) {
   ASSERT_NE(btf, nullptr);
   EXPECT_EQ(btf->nr_types(), grid + 1);
 
-  const std::pair<u32, u32> sizes[] = {{detail::INT, 4}, {detail::PTR_VOID, 8}, {detail::LONG, 8}, {cint, 4}, {word, 4}, {words, 24},
-                                       {s, 24},          {var, 24},             {sec, 32},         {grid, 48}};
+  const std::pair<u32, u32> sizes[] = {
+      {detail::INT, 4}, {detail::PTR_VOID, 8}, {detail::LONG, 8}, {cint, 4}, {word, 4}, {words, 24}, {s, 24}, {var, 24}, {sec, 32},
+      {grid, 48}};
   for (const auto& [id, size] : sizes) {
     const auto got = btf->type_size(id);
     ASSERT_TRUE(got.ok()) << id;

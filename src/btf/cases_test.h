@@ -63,8 +63,10 @@ inline void headers(Table& t) {
   const u32 beyond_len = static_cast<u32>(beyond.size()) + 1;
   std::memcpy(beyond.data() + 4, &beyond_len, 4);
   t.add_bytes("hdr_len beyond the end", EINVAL, "btf_header not found", beyond);
-  t.add_header("gap before the strings", EINVAL, "Unsupported section found", [](btf_header& h) { h.str_off += 1, h.str_len -= 1; });
-  t.add_header("gap before the types", EINVAL, "Unsupported section found", [](btf_header& h) { h.type_off += 4, h.type_len -= 4; });
+  t.add_header("gap before the strings", EINVAL, "Unsupported section found",
+               [](btf_header& h) { h.str_off += 1, h.str_len -= 1; });
+  t.add_header("gap before the types", EINVAL, "Unsupported section found",
+               [](btf_header& h) { h.type_off += 4, h.type_len -= 4; });
   t.add_header("overlap", EINVAL, "Section overlap found", [](btf_header& h) { h.str_off -= 1, h.str_len += 1; });
   t.add_header("strings too long", EINVAL, "Total section length too long", [](btf_header& h) { h.str_len += 1; });
   t.add_header("types too long", EINVAL, "Total section length too long", [](btf_header& h) { h.type_len = 0xffffffff; });
@@ -102,7 +104,8 @@ inline void strings(Table& t) {
   btf_header h = base().header();
   h.type_len += h.str_len, h.str_off += h.str_len, h.str_len = 0;
   t.add_bytes("no strings", EINVAL, "Invalid string section", base().bytes(h));
-  t.add("name offset at the end", EINVAL, "Invalid name_offset:10", [](Blob& b) { b.type(b.header().str_len, info(BTF_KIND_CONST), INT); });
+  t.add("name offset at the end", EINVAL, "Invalid name_offset:10",
+        [](Blob& b) { b.type(b.header().str_len, info(BTF_KIND_CONST), INT); });
   t.add("identifier of 512", 0, "", [](Blob& b) { b.ref(BTF_KIND_TYPEDEF, INT, std::string(512, 'a')); });
   t.add("identifier of 513", EINVAL, "Invalid name", [](Blob& b) { b.ref(BTF_KIND_TYPEDEF, INT, std::string(513, 'a')); });
   for (const char* good : {"a", "_", ".", "A9", "a.b_c", "\xe9t\xe9", "\xff"})
@@ -116,10 +119,12 @@ inline void types_alone(Table& t) {
   t.add("kind 0", EINVAL, "[4] Invalid kind:0", [](Blob& b) { b.type(0, info(0), 0); });
   t.add("kind 20", EINVAL, "[4] Invalid kind:20", [](Blob& b) { b.type(0, info(20), 0); });
   t.add("eight bytes of a type", EINVAL, "[4] meta_left:8 meta_needed:12", [](Blob& b) { b.word(0), b.word(0); });
-  t.add("int without its word", EINVAL, "[4] INT (anon) meta_left:0 meta_needed:4", [](Blob& b) { b.type(0, info(BTF_KIND_INT), 4); });
+  t.add("int without its word", EINVAL, "[4] INT (anon) meta_left:0 meta_needed:4",
+        [](Blob& b) { b.type(0, info(BTF_KIND_INT), 4); });
 
   t.add("int of 128 bits", 0, "size=16 bits_offset=0 nr_bits=128 encoding=(none)", [](Blob& b) { b.int_type("x", 16, 128); });
-  t.add("int with offset", 0, "bits_offset=4 nr_bits=28 encoding=SIGNED", [](Blob& b) { b.int_type("x", 4, 28, BTF_INT_SIGNED, 4); });
+  t.add("int with offset", 0, "bits_offset=4 nr_bits=28 encoding=SIGNED",
+        [](Blob& b) { b.int_type("x", 4, 28, BTF_INT_SIGNED, 4); });
   t.add("int bool", 0, "encoding=BOOL", [](Blob& b) { b.int_type("x", 1, 8, BTF_INT_BOOL); });
   t.add("int char", 0, "encoding=CHAR", [](Blob& b) { b.int_type("x", 1, 8, BTF_INT_CHAR); });
   t.add("int without name", 0, "", [](Blob& b) { b.type(0, info(BTF_KIND_INT), 4, {int_data(32)}); });
@@ -141,10 +146,12 @@ inline void types_alone(Table& t) {
     const std::string k = btf_kind_str(kind);
     t.add(k + " vlen", EINVAL, "vlen != 0", [kind](Blob& b) { b.type(0, info(kind, 1), INT); });
     t.add(k + " id too great", EINVAL, "Invalid type_id", [kind](Blob& b) { b.ref(kind, BTF_MAX_TYPE + 1, "x"); });
-    t.add(k + " to nothing", EINVAL, "", [kind](Blob& b) { b.ref(kind, 77, kind >= BTF_KIND_TYPE_TAG || kind == BTF_KIND_TYPEDEF ? "x" : ""); });
+    t.add(k + " to nothing", EINVAL, "",
+          [kind](Blob& b) { b.ref(kind, 77, kind >= BTF_KIND_TYPE_TAG || kind == BTF_KIND_TYPEDEF ? "x" : ""); });
   }
   for (u32 kind : {BTF_KIND_PTR, BTF_KIND_CONST, BTF_KIND_TYPEDEF})
-    t.add(std::string(btf_kind_str(kind)) + " kflag", EINVAL, "kind_flag", [kind](Blob& b) { b.type(0, info(kind, 0, true), INT); });
+    t.add(std::string(btf_kind_str(kind)) + " kflag", EINVAL, "kind_flag",
+          [kind](Blob& b) { b.type(0, info(kind, 0, true), INT); });
   t.add("typedef without name", EINVAL, "Invalid name", [](Blob& b) { b.ref(BTF_KIND_TYPEDEF, INT); });
   t.add("type tag", 0, "TYPE_TAG a b! type_id=1", [](Blob& b) { b.ref(BTF_KIND_TYPE_TAG, INT, "a b!"); });
   t.add("type tag without name", EINVAL, "Invalid name", [](Blob& b) { b.ref(BTF_KIND_TYPE_TAG, INT); });
@@ -193,21 +200,32 @@ inline void structs(Table& t) {
     return b.type(b.str("s"), info(kind, vlen, kflag), size, tail);
   };
   t.add("empty struct", 0, "STRUCT s size=0 vlen=0", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 0, 0, false, {}); });
-  t.add("struct", 0, "\t(anon) type_id=1 bits_offset=32\n",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 2, false, {b.str("m"), INT, 0, 0, INT, 32}); });
+  t.add("struct", 0, "\t(anon) type_id=1 bits_offset=32\n", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 8, 2, false, {b.str("m"), INT, 0, 0, INT, 32});
+  });
   t.add("union", 0, "UNION s size=8 vlen=2", [s](Blob& b) { s(b, BTF_KIND_UNION, 8, 2, false, {0, INT, 0, 0, LONG, 0}); });
-  t.add("struct cut short", EINVAL, "meta_left:12 meta_needed:24", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 2, false, {0, INT, 0}); });
+  t.add("struct cut short", EINVAL, "meta_left:12 meta_needed:24", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 8, 2, false, {0, INT, 0});
+  });
   t.add("struct bad name", EINVAL, "Invalid name", [](Blob& b) { b.type(b.str("1"), info(BTF_KIND_STRUCT), 4); });
-  t.add("member name offset", EINVAL, "Invalid member name_offset:9999", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {9999, INT, 0}); });
+  t.add("member name offset", EINVAL, "Invalid member name_offset:9999", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, false, {9999, INT, 0});
+  });
   t.add("member bad name", EINVAL, "Invalid name", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {b.str("a b"), INT, 0}); });
   t.add("member void", EINVAL, "Invalid type_id", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {0, 0, 0}); });
-  t.add("member id too great", EINVAL, "Invalid type_id", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {0, BTF_MAX_TYPE + 1, 0}); });
+  t.add("member id too great", EINVAL, "Invalid type_id", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, false, {0, BTF_MAX_TYPE + 1, 0});
+  });
   t.add("union offset", EINVAL, "Invalid member bits_offset", [s](Blob& b) { s(b, BTF_KIND_UNION, 8, 1, false, {0, INT, 32}); });
-  t.add("members going back", EINVAL, "Invalid member bits_offset",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 2, false, {0, INT, 32, 0, INT, 0}); });
-  t.add("member offset beyond", EINVAL, "Member bits_offset exceeds its struct size",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {0, INT, 33}); });
-  t.add("int member beyond", EINVAL, "Member exceeds struct_size", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {0, LONG, 0}); });
+  t.add("members going back", EINVAL, "Invalid member bits_offset", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 8, 2, false, {0, INT, 32, 0, INT, 0});
+  });
+  t.add("member offset beyond", EINVAL, "Member bits_offset exceeds its struct size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, false, {0, INT, 33});
+  });
+  t.add("int member beyond", EINVAL, "Member exceeds struct_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, false, {0, LONG, 0});
+  });
   t.add("int member at a bit", 0, "", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 1, false, {0, INT, 3}); });
   t.add("int member wider than 128", EINVAL, "nr_copy_bits exceeds 128", [s](Blob& b) {
     const u32 i = b.int_type("x", 16, 128);
@@ -271,16 +289,24 @@ inline void structs(Table& t) {
     }
   }
   t.add("float member", 0, "", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 1, false, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 32}); });
-  t.add("float member misaligned", EINVAL, "Member is not properly aligned",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 1, false, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 16}); });
-  t.add("float member beyond", EINVAL, "Member exceeds struct_size",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, false, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 32}); });
-  t.add("float member of a width", EINVAL, "Invalid member bitfield_size",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, true, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 4u << 24}); });
-  t.add("bit fields", 0, "\tb type_id=1 bitfield_size=7 bits_offset=3\n",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 2, true, {0, INT, 3u << 24, b.str("b"), INT, 7u << 24 | 3}); });
-  t.add("bit field too wide", EINVAL, "Invalid member bitfield_size", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 1, true, {0, INT, 33u << 24}); });
-  t.add("bit field beyond", EINVAL, "Member exceeds struct_size", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, true, {0, INT, 8u << 24 | 25}); });
+  t.add("float member misaligned", EINVAL, "Member is not properly aligned", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 8, 1, false, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 16});
+  });
+  t.add("float member beyond", EINVAL, "Member exceeds struct_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, false, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 32});
+  });
+  t.add("float member of a width", EINVAL, "Invalid member bitfield_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, true, {0, b.type(0, info(BTF_KIND_FLOAT), 4), 4u << 24});
+  });
+  t.add("bit fields", 0, "\tb type_id=1 bitfield_size=7 bits_offset=3\n", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 2, true, {0, INT, 3u << 24, b.str("b"), INT, 7u << 24 | 3});
+  });
+  t.add("bit field too wide", EINVAL, "Invalid member bitfield_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 8, 1, true, {0, INT, 33u << 24});
+  });
+  t.add("bit field beyond", EINVAL, "Member exceeds struct_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, true, {0, INT, 8u << 24 | 25});
+  });
   t.add("bit field wider than 128 from its byte", EINVAL, "nr_copy_bits exceeds 128", [s](Blob& b) {
     const u32 i = b.int_type("x", 16, 128);
     s(b, BTF_KIND_STRUCT, 32, 1, true, {0, i, 128u << 24 | 1});
@@ -290,11 +316,15 @@ inline void structs(Table& t) {
     s(b, BTF_KIND_STRUCT, 4, 1, true, {0, i, 1u << 24});
   });
   t.add("no bit field at a bit", EINVAL, "Invalid member offset", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 1, true, {0, INT, 1}); });
-  t.add("enum bit field", 0, "", [s](Blob& b) { s(b, BTF_KIND_STRUCT, 4, 1, true, {0, b.type(0, info(BTF_KIND_ENUM), 4), 2u << 24 | 5}); });
-  t.add("enum bit field too wide", EINVAL, "Invalid member bitfield_size",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 8, 1, true, {0, b.type(0, info(BTF_KIND_ENUM), 8), 33u << 24}); });
-  t.add("enum bit field beyond", EINVAL, "Member exceeds struct_size",
-        [s](Blob& b) { s(b, BTF_KIND_STRUCT, 1, 1, true, {0, b.type(0, info(BTF_KIND_ENUM), 4), 2u << 24 | 7}); });
+  t.add("enum bit field", 0, "", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 4, 1, true, {0, b.type(0, info(BTF_KIND_ENUM), 4), 2u << 24 | 5});
+  });
+  t.add("enum bit field too wide", EINVAL, "Invalid member bitfield_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 8, 1, true, {0, b.type(0, info(BTF_KIND_ENUM), 8), 33u << 24});
+  });
+  t.add("enum bit field beyond", EINVAL, "Member exceeds struct_size", [s](Blob& b) {
+    s(b, BTF_KIND_STRUCT, 1, 1, true, {0, b.type(0, info(BTF_KIND_ENUM), 4), 2u << 24 | 7});
+  });
   t.add("const bit field", 0, "", [s](Blob& b) {
     s(b, BTF_KIND_STRUCT, 4, 1, true, {0, 5, 2u << 24});
     b.ref(BTF_KIND_CONST, INT);
@@ -311,14 +341,19 @@ inline void enums(Table& t) {
     b.type(e, info(BTF_KIND_ENUM, 2), 4, {a, 0xffffffff, c, 1});
   });
   t.add("signed enum", 0, "\tA val=-1\n", [](Blob& b) { b.type(0, info(BTF_KIND_ENUM, 1, true), 4, {b.str("A"), 0xffffffff}); });
-  t.add("enum64", 0, "\tA val=18446744073709551615\n",
-        [](Blob& b) { b.type(0, info(BTF_KIND_ENUM64, 1), 8, {b.str("A"), 0xffffffff, 0xffffffff}); });
-  t.add("signed enum64", 0, "\tA val=-4294967296\n", [](Blob& b) { b.type(0, info(BTF_KIND_ENUM64, 1, true), 8, {b.str("A"), 0, 0xffffffff}); });
+  t.add("enum64", 0, "\tA val=18446744073709551615\n", [](Blob& b) {
+    b.type(0, info(BTF_KIND_ENUM64, 1), 8, {b.str("A"), 0xffffffff, 0xffffffff});
+  });
+  t.add("signed enum64", 0, "\tA val=-4294967296\n", [](Blob& b) {
+    b.type(0, info(BTF_KIND_ENUM64, 1, true), 8, {b.str("A"), 0, 0xffffffff});
+  });
   for (u32 kind : {BTF_KIND_ENUM, BTF_KIND_ENUM64}) {
     const std::string k = btf_kind_str(kind);
     t.add(k + " cut short", EINVAL, "meta_left:4", [kind](Blob& b) { b.type(0, info(kind, 1), 4, {1}); });
-    for (u32 size : {0u, 3u, 16u}) t.add(k + " size " + std::to_string(size), EINVAL, "Unexpected size", [kind, size](Blob& b) { b.type(0, info(kind), size); });
-    for (u32 size : {1u, 2u, 4u, 8u}) t.add(k + " size " + std::to_string(size), 0, "", [kind, size](Blob& b) { b.type(0, info(kind), size); });
+    for (u32 size : {0u, 3u, 16u})
+      t.add(k + " size " + std::to_string(size), EINVAL, "Unexpected size", [kind, size](Blob& b) { b.type(0, info(kind), size); });
+    for (u32 size : {1u, 2u, 4u, 8u})
+      t.add(k + " size " + std::to_string(size), 0, "", [kind, size](Blob& b) { b.type(0, info(kind), size); });
     t.add(k + " bad name", EINVAL, "Invalid name", [kind](Blob& b) { b.type(b.str("1"), info(kind), 4); });
     t.add(k + " name offset", EINVAL, "\tInvalid name_offset:9999", [kind](Blob& b) { b.type(0, info(kind, 1), 4, {9999, 0, 0}); });
     t.add(k + " anonymous value", EINVAL, "Invalid name", [kind](Blob& b) { b.type(0, info(kind, 1), 4, {0, 0, 0}); });
@@ -327,16 +362,21 @@ inline void enums(Table& t) {
 }
 
 inline void functions(Table& t) {
-  const auto proto = [](Blob& b, u32 ret, u32 vlen, std::initializer_list<u32> tail) { return b.type(0, info(BTF_KIND_FUNC_PROTO, vlen), ret, tail); };
+  const auto proto = [](Blob& b, u32 ret, u32 vlen, std::initializer_list<u32> tail) {
+    return b.type(0, info(BTF_KIND_FUNC_PROTO, vlen), ret, tail);
+  };
   t.add("proto void", 0, "FUNC_PROTO (anon) return=0 args=(void)", [proto](Blob& b) { proto(b, 0, 0, {}); });
   t.add("proto vararg", 0, "args=(vararg)", [proto](Blob& b) { proto(b, 0, 1, {0, 0}); });
-  t.add("proto", 0, "return=1 args=(1 x, 3 (anon), vararg)", [proto](Blob& b) { proto(b, INT, 3, {b.str("x"), INT, 0, LONG, 0, 0}); });
+  t.add("proto", 0, "return=1 args=(1 x, 3 (anon), vararg)", [proto](Blob& b) {
+    proto(b, INT, 3, {b.str("x"), INT, 0, LONG, 0, 0});
+  });
   t.add("proto one", 0, "return=0 args=(1 x)", [proto](Blob& b) { proto(b, 0, 1, {b.str("x"), INT}); });
   t.add("proto cut short", EINVAL, "meta_left:4 meta_needed:8", [proto](Blob& b) { proto(b, 0, 1, {0}); });
   t.add("proto name", EINVAL, "Invalid name", [](Blob& b) { b.type(b.str("x"), info(BTF_KIND_FUNC_PROTO), 0); });
   t.add("proto kflag", EINVAL, "kind_flag", [](Blob& b) { b.type(0, info(BTF_KIND_FUNC_PROTO, 0, true), 0); });
   t.add("proto returns nothing known", EINVAL, "Invalid return type", [proto](Blob& b) { proto(b, 77, 0, {}); });
-  t.add("proto returns fwd", EINVAL, "Invalid return type", [proto](Blob& b) { proto(b, b.type(b.str("f"), info(BTF_KIND_FWD), 0), 0, {}); });
+  t.add("proto returns fwd", EINVAL, "Invalid return type",
+        [proto](Blob& b) { proto(b, b.type(b.str("f"), info(BTF_KIND_FWD), 0), 0, {}); });
   t.add("proto returns var", EINVAL, "Invalid return type",
         [proto](Blob& b) { proto(b, b.type(b.str("v"), info(BTF_KIND_VAR), INT, {0}), 0, {}); });
   t.add("proto returns const void", EINVAL, "Invalid return type", [proto](Blob& b) { proto(b, b.ref(BTF_KIND_CONST, 0), 0, {}); });
@@ -345,7 +385,9 @@ inline void functions(Table& t) {
   t.add("proto arg of nothing known", EINVAL, "Invalid arg#2", [proto](Blob& b) { proto(b, 0, 2, {0, INT, 0, 77}); });
   t.add("proto arg name offset", EINVAL, "(invalid-name-offset)) Invalid arg#1", [proto](Blob& b) { proto(b, 0, 1, {9999, INT}); });
   t.add("proto arg bad name", EINVAL, "Invalid arg#1", [proto](Blob& b) { proto(b, 0, 1, {b.str("1"), INT}); });
-  t.add("proto arg var", EINVAL, "Invalid arg#1", [proto](Blob& b) { proto(b, 0, 1, {0, b.type(b.str("v"), info(BTF_KIND_VAR), INT, {0})}); });
+  t.add("proto arg var", EINVAL, "Invalid arg#1", [proto](Blob& b) {
+    proto(b, 0, 1, {0, b.type(b.str("v"), info(BTF_KIND_VAR), INT, {0})});
+  });
   t.add("proto arg typedef not yet resolved", 0, "", [proto](Blob& b) {
     proto(b, 5, 1, {0, 5});
     b.ref(BTF_KIND_TYPEDEF, INT, "x");
@@ -355,13 +397,19 @@ inline void functions(Table& t) {
     b.ptr(6);
     b.ptr(5);
   });
-  t.add("func", 0, "FUNC f type_id=4", [proto](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC, BTF_FUNC_GLOBAL), proto(b, 0, 1, {b.str("x"), INT})); });
+  t.add("func", 0, "FUNC f type_id=4", [proto](Blob& b) {
+    b.type(b.str("f"), info(BTF_KIND_FUNC, BTF_FUNC_GLOBAL), proto(b, 0, 1, {b.str("x"), INT}));
+  });
   t.add("func without name", EINVAL, "Invalid name", [proto](Blob& b) { b.type(0, info(BTF_KIND_FUNC), proto(b, 0, 0, {})); });
-  t.add("func extern", EINVAL, "Invalid func linkage", [proto](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC, BTF_FUNC_EXTERN), proto(b, 0, 0, {})); });
-  t.add("func kflag", EINVAL, "kind_flag", [proto](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC, 0, true), proto(b, 0, 0, {})); });
+  t.add("func extern", EINVAL, "Invalid func linkage",
+        [proto](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC, BTF_FUNC_EXTERN), proto(b, 0, 0, {})); });
+  t.add("func kflag", EINVAL, "kind_flag",
+        [proto](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC, 0, true), proto(b, 0, 0, {})); });
   t.add("func of int", EINVAL, "Invalid type_id", [](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC), INT); });
   t.add("func of nothing known", EINVAL, "Invalid type_id", [](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC), 77); });
-  t.add("func arg without name", EINVAL, "Invalid arg#1", [proto](Blob& b) { b.type(b.str("f"), info(BTF_KIND_FUNC), proto(b, 0, 1, {0, INT})); });
+  t.add("func arg without name", EINVAL, "Invalid arg#1", [proto](Blob& b) {
+    b.type(b.str("f"), info(BTF_KIND_FUNC), proto(b, 0, 1, {0, INT}));
+  });
   t.add("ptr to func", EINVAL, "Invalid type_id", [proto](Blob& b) {
     b.ptr(6);
     proto(b, 0, 0, {});
@@ -396,16 +444,21 @@ inline void variables(Table& t) {
     b.ptr(5);
   });
 
-  t.add("datasec", 0, "DATASEC .data size=8 vlen=1\n\t type_id=4 offset=4 size=4\n", [=](Blob& b) { var(b, INT), sec(b, 8, 1, {4, 4, 4}); });
+  t.add("datasec", 0, "DATASEC .data size=8 vlen=1\n\t type_id=4 offset=4 size=4\n", [=](Blob& b) {
+    var(b, INT), sec(b, 8, 1, {4, 4, 4});
+  });
   t.add("datasec before its var", 0, "", [=](Blob& b) { sec(b, 8, 2, {5, 0, 4, 6, 4, 4}), var(b, INT), var(b, INT); });
-  t.add("datasec name with any character", 0, "", [=](Blob& b) { b.type(b.str(" ?\xa0"), info(BTF_KIND_DATASEC, 1), 8, {var(b, INT), 0, 4}); });
+  t.add("datasec name with any character", 0, "", [=](Blob& b) {
+    b.type(b.str(" ?\xa0"), info(BTF_KIND_DATASEC, 1), 8, {var(b, INT), 0, 4});
+  });
   t.add("datasec without vars", 0, "", [sec](Blob& b) { sec(b, 8, 0, {}); });
   t.add("datasec cut short", EINVAL, "meta_left:0 meta_needed:12", [sec](Blob& b) { sec(b, 8, 1, {}); });
   t.add("datasec of no size", EINVAL, "size == 0", [sec](Blob& b) { sec(b, 0, 0, {}); });
   t.add("datasec kflag", EINVAL, "kind_flag", [](Blob& b) { b.type(b.str("d"), info(BTF_KIND_DATASEC, 0, true), 8); });
   t.add("datasec without name", EINVAL, "Invalid name", [](Blob& b) { b.type(0, info(BTF_KIND_DATASEC), 8); });
   t.add("datasec bad name", EINVAL, "Invalid name", [](Blob& b) { b.type(b.str("a\tb"), info(BTF_KIND_DATASEC), 8); });
-  t.add("datasec name of 513", EINVAL, "Invalid name", [](Blob& b) { b.type(b.str(std::string(513, 'a')), info(BTF_KIND_DATASEC), 8); });
+  t.add("datasec name of 513", EINVAL, "Invalid name",
+        [](Blob& b) { b.type(b.str(std::string(513, 'a')), info(BTF_KIND_DATASEC), 8); });
   t.add("datasec void", EINVAL, "Invalid type_id", [sec](Blob& b) { sec(b, 8, 1, {0, 0, 4}); });
   t.add("datasec id too great", EINVAL, "Invalid type_id", [sec](Blob& b) { sec(b, 8, 1, {BTF_MAX_TYPE + 1, 0, 4}); });
   t.add("datasec overlap", EINVAL, "Invalid offset", [=](Blob& b) { var(b, INT), sec(b, 8, 2, {4, 0, 4, 4, 3, 4}); });
@@ -413,15 +466,21 @@ inline void variables(Table& t) {
   t.add("datasec size 0", EINVAL, "Invalid size", [=](Blob& b) { var(b, INT), sec(b, 8, 1, {4, 0, 0}); });
   t.add("datasec size beyond", EINVAL, "Invalid size", [=](Blob& b) { var(b, INT), sec(b, 8, 1, {4, 0, 9}); });
   t.add("datasec end beyond", EINVAL, "Invalid offset+size", [=](Blob& b) { var(b, INT), sec(b, 8, 1, {4, 5, 4}); });
-  t.add("datasec end wraps", EINVAL, "", [=](Blob& b) { var(b, INT), sec(b, 0xffffffff, 2, {4, 8, 0xfffffff8, 4, 4, 0xfffffffc}); });
+  t.add("datasec end wraps", EINVAL, "", [=](Blob& b) {
+    var(b, INT), sec(b, 0xffffffff, 2, {4, 8, 0xfffffff8, 4, 4, 0xfffffffc});
+  });
   t.add("datasec of int", EINVAL, "Not a VAR kind member", [sec](Blob& b) { sec(b, 8, 1, {INT, 0, 4}); });
   t.add("datasec of nothing known", EINVAL, "Not a VAR kind member", [sec](Blob& b) { sec(b, 8, 1, {77, 0, 4}); });
   t.add("datasec too small for its var", EINVAL, "Invalid size", [=](Blob& b) { var(b, LONG), sec(b, 8, 1, {4, 0, 4}); });
 }
 
 inline void tags(Table& t) {
-  const auto tag = [](Blob& b, u32 to, s32 idx) { return b.type(b.str("t a g"), info(BTF_KIND_DECL_TAG), to, {static_cast<u32>(idx)}); };
-  const auto two = [](Blob& b, u32 kind) { return b.type(0, info(kind, 2), 8, {0, INT, 0, 0, INT, kind == BTF_KIND_STRUCT ? 32u : 0u}); };
+  const auto tag = [](Blob& b, u32 to, s32 idx) {
+    return b.type(b.str("t a g"), info(BTF_KIND_DECL_TAG), to, {static_cast<u32>(idx)});
+  };
+  const auto two = [](Blob& b, u32 kind) {
+    return b.type(0, info(kind, 2), 8, {0, INT, 0, 0, INT, kind == BTF_KIND_STRUCT ? 32u : 0u});
+  };
   t.add("tag on struct", 0, "DECL_TAG t a g type=4 component_idx=-1", [=](Blob& b) { tag(b, two(b, BTF_KIND_STRUCT), -1); });
   t.add("tag on member", 0, "", [=](Blob& b) { tag(b, two(b, BTF_KIND_STRUCT), 1); });
   t.add("tag on member of union", 0, "", [=](Blob& b) { tag(b, two(b, BTF_KIND_UNION), 1); });
@@ -430,7 +489,8 @@ inline void tags(Table& t) {
   t.add("tag on typedef", 0, "", [=](Blob& b) { tag(b, b.ref(BTF_KIND_TYPEDEF, INT, "x"), -1); });
   t.add("tag on part of typedef", EINVAL, "Invalid component_idx", [=](Blob& b) { tag(b, b.ref(BTF_KIND_TYPEDEF, INT, "x"), 0); });
   t.add("tag on var", 0, "", [=](Blob& b) { tag(b, b.type(b.str("v"), info(BTF_KIND_VAR), INT, {0}), -1); });
-  t.add("tag on part of var", EINVAL, "Invalid component_idx", [=](Blob& b) { tag(b, b.type(b.str("v"), info(BTF_KIND_VAR), INT, {0}), 0); });
+  t.add("tag on part of var", EINVAL, "Invalid component_idx",
+        [=](Blob& b) { tag(b, b.type(b.str("v"), info(BTF_KIND_VAR), INT, {0}), 0); });
   for (s32 idx : {-1, 0, 1})
     t.add("tag on func arg " + std::to_string(idx), idx == 1 ? EINVAL : 0, idx == 1 ? "Invalid component_idx" : "", [=](Blob& b) {
       tag(b, 6, idx);
@@ -444,7 +504,8 @@ inline void tags(Table& t) {
   t.add("tag vlen", EINVAL, "vlen != 0", [](Blob& b) { b.type(b.str("x"), info(BTF_KIND_DECL_TAG, 1), INT, {0}); });
 
   t.add("type tag before const", 0, "", [](Blob& b) { b.ptr(b.ref(BTF_KIND_TYPE_TAG, b.ref(BTF_KIND_CONST, INT), "x")); });
-  t.add("type tag behind const", EINVAL, "Type tags don't precede modifiers", [](Blob& b) { b.ptr(b.ref(BTF_KIND_CONST, b.ref(BTF_KIND_TYPE_TAG, INT, "x"))); });
+  t.add("type tag behind const", EINVAL, "Type tags don't precede modifiers",
+        [](Blob& b) { b.ptr(b.ref(BTF_KIND_CONST, b.ref(BTF_KIND_TYPE_TAG, INT, "x"))); });
   t.add("type tag behind const, the other order", EINVAL, "Type tags don't precede modifiers", [](Blob& b) {
     b.ref(BTF_KIND_CONST, 5);
     b.ref(BTF_KIND_TYPE_TAG, INT, "x");
@@ -487,8 +548,8 @@ inline void special(Table& t) {
     u32 type, offset;
   };
   const auto kinds = [](Blob& b) {
-    const std::pair<const char*, u32> named[] = {{"bpf_spin_lock", 4},  {"bpf_list_head", 16}, {"bpf_list_node", 24},
-                                                 {"bpf_rb_root", 16}, {"bpf_rb_node", 32},   {"bpf_refcount", 4}};
+    const std::pair<const char*, u32> named[] = {{"bpf_spin_lock", 4}, {"bpf_list_head", 16}, {"bpf_list_node", 24},
+                                                 {"bpf_rb_root", 16},  {"bpf_rb_node", 32},   {"bpf_refcount", 4}};
     for (const auto& [name, size] : named) b.type(b.str(name), info(BTF_KIND_STRUCT), size);
   };
   const auto st = [](Blob& b, const char* name, u32 size, std::vector<Member> members) {

@@ -10,9 +10,7 @@ namespace {
 // The kernel's own character classes are Latin-1: letters and printable characters beyond ASCII pass. Linux: lib/ctype.c
 bool kernel_isalpha(u8 c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c != 0xd7 && c != 0xf7); }
 bool kernel_isprint(u8 c) { return (c >= 0x20 && c <= 0x7e) || c >= 0xa0; }
-bool name_char_ok(u8 c, bool first) {
-  return kernel_isalpha(c) || (!first && c >= '0' && c <= '9') || c == '_' || c == '.';
-}
+bool name_char_ok(u8 c, bool first) { return kernel_isalpha(c) || (!first && c >= '0' && c <= '9') || c == '_' || c == '.'; }
 constexpr u32 KSYM_NAME_LEN = 512;
 
 /// All characters up to the terminator pass, and that lies within KSYM_NAME_LEN of the start.
@@ -25,8 +23,8 @@ bool chars_ok(const char* s, u32 from, Ok ok) {
 }
 
 constexpr std::array<const char*, NR_BTF_KINDS> KIND_STR = {
-    "UNKNOWN", "INT", "PTR", "ARRAY", "STRUCT", "UNION", "ENUM", "FWD", "TYPEDEF", "VOLATILE", "CONST", "RESTRICT",
-    "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64"};
+    "UNKNOWN", "INT",      "PTR",  "ARRAY",      "STRUCT", "UNION",   "ENUM",  "FWD",      "TYPEDEF",  "VOLATILE",
+    "CONST",   "RESTRICT", "FUNC", "FUNC_PROTO", "VAR",    "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64"};
 
 }  // namespace
 
@@ -35,9 +33,9 @@ const char* btf_kind_str(u32 kind) noexcept { return kind < NR_BTF_KINDS ? KIND_
 const KindOps& kind_ops(const btf_type* t) {
   // REQUIRES: check_meta() has let the kind through, so UNKN never comes here.
   static const std::array<const KindOps*, NR_BTF_KINDS> TABLE = {
-      nullptr,       &INT_OPS,      &PTR_OPS,      &ARRAY_OPS, &STRUCT_OPS,     &STRUCT_OPS, &ENUM_OPS,
-      &FWD_OPS,      &MODIFIER_OPS, &MODIFIER_OPS, &MODIFIER_OPS, &MODIFIER_OPS, &FUNC_OPS,   &FUNC_PROTO_OPS,
-      &VAR_OPS,      &DATASEC_OPS,  &FLOAT_OPS,    &DECL_TAG_OPS, &MODIFIER_OPS, &ENUM64_OPS};
+      nullptr,  &INT_OPS,      &PTR_OPS,      &ARRAY_OPS,    &STRUCT_OPS,   &STRUCT_OPS, &ENUM_OPS,
+      &FWD_OPS, &MODIFIER_OPS, &MODIFIER_OPS, &MODIFIER_OPS, &MODIFIER_OPS, &FUNC_OPS,   &FUNC_PROTO_OPS,
+      &VAR_OPS, &DATASEC_OPS,  &FLOAT_OPS,    &DECL_TAG_OPS, &MODIFIER_OPS, &ENUM64_OPS};
   return *TABLE[btf_kind_of(t)];
 }
 

@@ -57,7 +57,7 @@ struct NamedField {
   btf_field_type type;
   bool once;  // at most one in a type
 };
-constexpr NamedField NAMED_FIELDS[] = {{BPF_SPIN_LOCK, true}, {BPF_TIMER, true},    {BPF_WORKQUEUE, true}, {BPF_LIST_HEAD, false},
+constexpr NamedField NAMED_FIELDS[] = {{BPF_SPIN_LOCK, true},  {BPF_TIMER, true},    {BPF_WORKQUEUE, true}, {BPF_LIST_HEAD, false},
                                        {BPF_LIST_NODE, false}, {BPF_RB_ROOT, false}, {BPF_RB_NODE, false},  {BPF_REFCOUNT, true}};
 
 /// Which field the type makes, 0 for none. Linux: btf.c:btf_get_field_type()
@@ -125,9 +125,12 @@ Result<u32> FieldFinder::one(const Place& at, const btf_type* type, std::span<Fi
 
   FieldInfo found;
   bool is_one;
-  if ((field & BPF_KPTR) != 0) is_one = TRY(find_kptr(btf_, type, at.off, found));
-  else if ((field & BPF_GRAPH_ROOT) != 0) is_one = TRY(find_root(at, type, field, found));
-  else is_one = TRY(find_plain(type, field, at.off, found));
+  if ((field & BPF_KPTR) != 0)
+    is_one = TRY(find_kptr(btf_, type, at.off, found));
+  else if ((field & BPF_GRAPH_ROOT) != 0)
+    is_one = TRY(find_root(at, type, field, found));
+  else
+    is_one = TRY(find_plain(type, field, at.off, found));
   if (!is_one) return 0u;
   if (out.empty()) return Errno(E2BIG);
   out[0] = found;
@@ -149,7 +152,8 @@ Result<u32> FieldFinder::walk_struct(const btf_type* t, std::span<FieldInfo> out
 
 /// A walk that went well once can only fail for want of room, a second of a kind or depth, all of which are E2BIG.
 Result<u32> FieldFinder::in_known_struct(const FieldCache::Found& known, std::span<FieldInfo> out, u32 level) {
-  if ((seen_ & known.once) != 0 || level + known.height >= MAX_RESOLVE_DEPTH || known.fields.size() > out.size()) return Errno(E2BIG);
+  if ((seen_ & known.once) != 0 || level + known.height >= MAX_RESOLVE_DEPTH || known.fields.size() > out.size())
+    return Errno(E2BIG);
   seen_ |= known.once;
   deepest_ = std::max(deepest_, level + known.height);
   std::copy(known.fields.begin(), known.fields.end(), out.begin());
@@ -193,10 +197,14 @@ Result<bool> find_kptr(const Btf& btf, const btf_type* t, u32 off, FieldInfo& ou
   if (!btf_is_type_tag(t)) return false;
   if (btf_is_type_tag(btf.type_by_id(t->type))) return Errno(EINVAL);
   btf_field_type type;
-  if (btf.name_is(t->name_off, "kptr_untrusted")) type = BPF_KPTR_UNREF;
-  else if (btf.name_is(t->name_off, "kptr")) type = BPF_KPTR_REF;
-  else if (btf.name_is(t->name_off, "percpu_kptr")) type = BPF_KPTR_PERCPU;
-  else return Errno(EINVAL);
+  if (btf.name_is(t->name_off, "kptr_untrusted"))
+    type = BPF_KPTR_UNREF;
+  else if (btf.name_is(t->name_off, "kptr"))
+    type = BPF_KPTR_REF;
+  else if (btf.name_is(t->name_off, "percpu_kptr"))
+    type = BPF_KPTR_PERCPU;
+  else
+    return Errno(EINVAL);
   const u32 id = btf.resolve_modifiers(t->type);
   if (!btf_is_struct(btf.type_by_id(id))) return Errno(EINVAL);
   out = FieldInfo{type, off, id, {}};

@@ -15,11 +15,12 @@ struct FieldShape {
   u32 size, align;
   std::string_view name;
 };
-constexpr FieldShape SHAPES[] = {
-    {BPF_SPIN_LOCK, 4, 4, "bpf_spin_lock"}, {BPF_TIMER, 16, 8, "bpf_timer"},         {BPF_KPTR_UNREF, 8, 8, "kptr"},
-    {BPF_KPTR_REF, 8, 8, "kptr"},           {BPF_KPTR_PERCPU, 8, 8, "percpu_kptr"},  {BPF_LIST_HEAD, 16, 8, "bpf_list_head"},
-    {BPF_LIST_NODE, 24, 8, "bpf_list_node"}, {BPF_RB_ROOT, 16, 8, "bpf_rb_root"},     {BPF_RB_NODE, 32, 8, "bpf_rb_node"},
-    {BPF_REFCOUNT, 4, 4, "bpf_refcount"},   {BPF_WORKQUEUE, 16, 8, "bpf_wq"}};
+constexpr FieldShape SHAPES[] = {{BPF_SPIN_LOCK, 4, 4, "bpf_spin_lock"},  {BPF_TIMER, 16, 8, "bpf_timer"},
+                                 {BPF_KPTR_UNREF, 8, 8, "kptr"},          {BPF_KPTR_REF, 8, 8, "kptr"},
+                                 {BPF_KPTR_PERCPU, 8, 8, "percpu_kptr"},  {BPF_LIST_HEAD, 16, 8, "bpf_list_head"},
+                                 {BPF_LIST_NODE, 24, 8, "bpf_list_node"}, {BPF_RB_ROOT, 16, 8, "bpf_rb_root"},
+                                 {BPF_RB_NODE, 32, 8, "bpf_rb_node"},     {BPF_REFCOUNT, 4, 4, "bpf_refcount"},
+                                 {BPF_WORKQUEUE, 16, 8, "bpf_wq"}};
 constexpr FieldShape NO_SHAPE = {btf_field_type{}, 0, 1, "unknown"};
 
 const FieldShape& shape(btf_field_type type) {
@@ -79,16 +80,29 @@ Status add_field(const Btf& btf, const FieldInfo& info, const KernelTypes* kerne
   record.field_mask |= info.type;
   const s32 off = static_cast<s32>(info.off);
   switch (info.type) {
-    case BPF_SPIN_LOCK: record.spin_lock_off = off; break;
-    case BPF_TIMER: record.timer_off = off; break;
-    case BPF_WORKQUEUE: record.wq_off = off; break;
-    case BPF_REFCOUNT: record.refcount_off = off; break;
+    case BPF_SPIN_LOCK:
+      record.spin_lock_off = off;
+      break;
+    case BPF_TIMER:
+      record.timer_off = off;
+      break;
+    case BPF_WORKQUEUE:
+      record.wq_off = off;
+      break;
+    case BPF_REFCOUNT:
+      record.refcount_off = off;
+      break;
     case BPF_KPTR_UNREF:
     case BPF_KPTR_REF:
-    case BPF_KPTR_PERCPU: TRY(parse_kptr(btf, info, kernel, field)); break;
+    case BPF_KPTR_PERCPU:
+      TRY(parse_kptr(btf, info, kernel, field));
+      break;
     case BPF_LIST_HEAD:
-    case BPF_RB_ROOT: TRY(parse_root(btf, info, field)); break;
-    default: break;
+    case BPF_RB_ROOT:
+      TRY(parse_root(btf, info, field));
+      break;
+    default:
+      break;
   }
   record.fields.push_back(field);
   return ok_status();

@@ -1,5 +1,5 @@
-// btf: the special fields of a struct or data section: locks, timers, kernel pointers, lists and trees that the program may not touch
-// as plain bytes. Linux: include/linux/bpf.h:struct btf_record
+// btf: the special fields of a struct or data section: locks, timers, kernel pointers, lists and trees that the program may not
+// touch as plain bytes. Linux: include/linux/bpf.h:struct btf_record
 #pragma once
 #include <string_view>
 #include <vector>
@@ -62,8 +62,8 @@ u32 btf_field_type_align(btf_field_type type) noexcept;
 std::string_view btf_field_type_name(btf_field_type type) noexcept;
 
 /// Finds the fields of the kinds in `field_mask` in a struct or datasec `t`; an empty record (field_mask 0) if there are none.
-/// Errors: EINVAL (a layout that C cannot make, unknown pointer tag, root without "contains:" or without a lock), E2BIG (too many, or two
-/// of a kind that may be there once), EEXIST (fields overlap), ENOENT (struct or member held is not there, no destructor),
+/// Errors: EINVAL (a layout that C cannot make, unknown pointer tag, root without "contains:" or without a lock), E2BIG (too many,
+/// or two of a kind that may be there once), EEXIST (fields overlap), ENOENT (struct or member held is not there, no destructor),
 /// EFAULT (a field beyond value_size). Linux: btf.c:btf_parse_fields()
 Result<BtfRecord> parse_fields(const Btf& btf, const btf_type* t, u32 field_mask, u32 value_size, const KernelTypes* kernel);
 

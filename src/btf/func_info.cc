@@ -95,7 +95,8 @@ Status LineCheck::subprog_start(const bpf_line_info& info, u32 i) {
 
 }  // namespace
 
-Result<std::vector<bpf_func_info>> check_func_info_early(const Btf& btf, std::span<const u8> raw, u32& rec_size, u32 cnt, BtfLog* log) {
+Result<std::vector<bpf_func_info>> check_func_info_early(const Btf& btf, std::span<const u8> raw, u32& rec_size, u32 cnt,
+                                                         BtfLog* log) {
   std::vector<bpf_func_info> infos;
   if (cnt == 0) return infos;
   if (!rec_size_ok(rec_size, MIN_FUNCINFO_SIZE)) {
@@ -147,8 +148,8 @@ bool returns_scalar(const Btf& btf, const bpf_func_info& info) {
 }
 
 Result<std::vector<bpf_line_info>> check_line_info(const Btf& btf, std::span<const u8> raw, u32& rec_size, u32 cnt,
-                                                   std::span<const bpf_insn> insns, std::span<const u32> subprog_starts, BtfLog* log,
-                                                   std::vector<u32>* linfo_idx) {
+                                                   std::span<const bpf_insn> insns, std::span<const u32> subprog_starts,
+                                                   BtfLog* log, std::vector<u32>* linfo_idx) {
   std::vector<bpf_line_info> infos;
   if (cnt == 0) return infos;
   if (cnt > INT_MAX_ / sizeof(bpf_line_info)) return Errno(EINVAL);

@@ -82,11 +82,13 @@ const std::vector<bpf_line_info> LINES = {{0, 1, 1, 1 << 10}, {1, 1, 1, 2 << 10}
 
 std::vector<Case> cases() {
   std::vector<Case> out;
-  const auto func = [&out](const char* name, int error, const char* says, std::vector<bpf_func_info> funcs, u32 size = 8, u8 tail = 0) {
+  const auto func = [&out](const char* name, int error, const char* says, std::vector<bpf_func_info> funcs, u32 size = 8,
+                           u8 tail = 0) {
     out.push_back({name, error, says, make(std::move(funcs), LINES, size, 16, tail)});
     if (tail != 0) out.back().info.lines = make({}, LINES).lines;
   };
-  const auto line = [&out](const char* name, int error, const char* says, std::vector<bpf_line_info> lines, u32 size = 16, u8 tail = 0) {
+  const auto line = [&out](const char* name, int error, const char* says, std::vector<bpf_line_info> lines, u32 size = 16,
+                           u8 tail = 0) {
     out.push_back({name, error, says, make(FUNCS, std::move(lines), 8, size, tail)});
     if (tail != 0) out.back().info.funcs = make(FUNCS, {}).funcs;
   };
@@ -120,7 +122,8 @@ std::vector<Case> cases() {
   line("line size 256", EINVAL, "", LINES, 256);
   line("line tail not zero", E2BIG, "nonzero tailing record in line_info", LINES, 20, 1);
   line("line not rising", EINVAL, "Invalid line_info[2].insn_off:1 (prev_offset:1 prog->len:5)\n", {LINES[0], LINES[1], LINES[1]});
-  line("line beyond", EINVAL, "Invalid line_info[3].insn_off:5 (prev_offset:2 prog->len:5)\n", {LINES[0], LINES[1], LINES[2], {5, 1, 1, 0}});
+  line("line beyond", EINVAL, "Invalid line_info[3].insn_off:5 (prev_offset:2 prog->len:5)\n",
+       {LINES[0], LINES[1], LINES[2], {5, 1, 1, 0}});
   line("line in a wide insn", EINVAL, "Invalid insn code at line_info[3].insn_off\n", {LINES[0], LINES[1], LINES[2], {3, 1, 1, 0}});
   line("last string", 0, "", {{0, NAME_END - 1, NAME_END - 1, 0}, LINES[2]});
   line("file name beyond", EINVAL, "Invalid line_info[0].line_off or .file_name_off\n", {{0, NAME_END, 1, 0}, LINES[2]});
@@ -249,8 +252,10 @@ Answer linux_answer(int btf_fd, const Info& i) {
   attr.line_info_cnt = i.line_cnt;
   Answer a;
   const long fd = syscall(SYS_bpf, 5, &attr, sizeof attr);
-  if (fd < 0) a.error = errno;
-  else close(static_cast<int>(fd));
+  if (fd < 0)
+    a.error = errno;
+  else
+    close(static_cast<int>(fd));
   a.func_size = attr.func_info_rec_size;
   a.line_size = attr.line_info_rec_size;
   a.log = log.c_str();
@@ -291,7 +296,8 @@ TEST(FuncInfoOracle, RandomRecords) {
     for (const bpf_line_info& l : LINES)
       if (below(6) != 0) lines.push_back(l);
     if (below(3) == 0) funcs[below(2)] = {below(6), below(10)};
-    if (!lines.empty() && below(2) == 0) lines[below(static_cast<u32>(lines.size()))] = {below(7), below(NAME_END + 2), below(NAME_END + 2), below(1u << 20)};
+    if (!lines.empty() && below(2) == 0)
+      lines[below(static_cast<u32>(lines.size()))] = {below(7), below(NAME_END + 2), below(NAME_END + 2), below(1u << 20)};
     Info i = make(funcs, lines, 8 + 4 * below(3), 16 + 4 * below(3));
     if (below(8) == 0) i.funcs[below(static_cast<u32>(i.funcs.size()))] ^= static_cast<u8>(1u << below(8));
     if (!i.lines.empty() && below(8) == 0) i.lines[below(static_cast<u32>(i.lines.size()))] ^= static_cast<u8>(1u << below(8));

@@ -7,14 +7,18 @@ namespace {
 
 void log_enumerator(BtfEnv& env, const btf_type* t, const btf_enum& e) {
   const std::string_view name = env.log_name(e.name_off);
-  if (btf_kflag(t)) env.log("\t{} val={}\n", name, e.val);
-  else env.log("\t{} val={}\n", name, static_cast<u32>(e.val));
+  if (btf_kflag(t))
+    env.log("\t{} val={}\n", name, e.val);
+  else
+    env.log("\t{} val={}\n", name, static_cast<u32>(e.val));
 }
 void log_enumerator(BtfEnv& env, const btf_type* t, const btf_enum64& e) {
   const std::string_view name = env.log_name(e.name_off);
   const u64 val = u64{e.val_hi32} << 32 | e.val_lo32;
-  if (btf_kflag(t)) env.log("\t{} val={}\n", name, static_cast<s64>(val));
-  else env.log("\t{} val={}\n", name, val);
+  if (btf_kflag(t))
+    env.log("\t{} val={}\n", name, static_cast<s64>(val));
+  else
+    env.log("\t{} val={}\n", name, val);
 }
 
 /// E is btf_enum or btf_enum64. Linux: btf.c:btf_enum_check_meta(), btf_enum64_check_meta()

@@ -75,7 +75,8 @@ Status modifier_member(BtfEnv& env, const btf_type* parent, const btf_member& m,
 // Linux: btf.c:btf_ptr_check_member()
 Status ptr_check_member(BtfEnv& env, const btf_type* parent, const btf_member& m, const btf_type*) {
   if (bits_per_byte_masked(m.offset) != 0) return env.fail_member(parent, m, "Member is not byte aligned");
-  if (parent->size - bits_rounddown_bytes(m.offset) < sizeof(void*)) return env.fail_member(parent, m, "Member exceeds struct_size");
+  if (parent->size - bits_rounddown_bytes(m.offset) < sizeof(void*))
+    return env.fail_member(parent, m, "Member exceeds struct_size");
   return ok_status();
 }
 

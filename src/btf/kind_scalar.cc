@@ -14,11 +14,16 @@ namespace {
 
 const char* encoding_str(u32 encoding) {
   switch (encoding) {
-    case 0: return "(none)";
-    case BTF_INT_SIGNED: return "SIGNED";
-    case BTF_INT_CHAR: return "CHAR";
-    case BTF_INT_BOOL: return "BOOL";
-    default: return "UNKN";
+    case 0:
+      return "(none)";
+    case BTF_INT_SIGNED:
+      return "SIGNED";
+    case BTF_INT_CHAR:
+      return "CHAR";
+    case BTF_INT_BOOL:
+      return "BOOL";
+    default:
+      return "UNKN";
   }
 }
 

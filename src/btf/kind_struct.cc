@@ -7,8 +7,7 @@ namespace {
 
 /// One member, looked at alone. `last_offset` is the bit offset of the member before it, and becomes this one's.
 Status check_one_member(BtfEnv& env, const btf_type* t, const btf_member& m, u32& last_offset) {
-  if (!env.name_offset_valid(m.name_off))
-    return env.fail_member(t, m, fmt::format("Invalid member name_offset:{}", m.name_off));
+  if (!env.name_offset_valid(m.name_off)) return env.fail_member(t, m, fmt::format("Invalid member name_offset:{}", m.name_off));
   if (m.name_off != 0 && !env.valid_identifier(m.name_off)) return env.fail_member(t, m, "Invalid name");
   if (m.type == 0 || m.type > BTF_MAX_TYPE) return env.fail_member(t, m, "Invalid type_id");
   const u32 offset = btf_member_bit_offset(t, &m);

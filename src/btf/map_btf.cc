@@ -8,10 +8,13 @@ constexpr u32 VALUE_FIELDS = BPF_SPIN_LOCK | BPF_TIMER | BPF_KPTR | BPF_LIST_HEA
 
 /// A set of map types, one bit each.
 template <typename... Types>
-constexpr u64 types(Types... t) { return ((u64{1} << t) | ...); }
+constexpr u64 types(Types... t) {
+  return ((u64{1} << t) | ...);
+}
 constexpr bool has(u64 set, bpf_map_type t) { return t < MAX_BPF_MAP_TYPE_ && (set >> t & 1) != 0; }
 
-constexpr u64 LOCAL_STORAGE = types(BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_TASK_STORAGE, BPF_MAP_TYPE_CGRP_STORAGE);
+constexpr u64 LOCAL_STORAGE =
+    types(BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_TASK_STORAGE, BPF_MAP_TYPE_CGRP_STORAGE);
 constexpr u64 TIMER_MAPS = types(BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_ARRAY);
 constexpr u64 LOCK_MAPS = types(BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_CGROUP_STORAGE) | LOCAL_STORAGE;
 constexpr u64 KPTR_MAPS =
@@ -21,9 +24,8 @@ struct FieldRule {
   u32 fields;
   u64 map_types;
 };
-constexpr FieldRule FIELD_RULES[] = {{BPF_SPIN_LOCK, LOCK_MAPS},
-                                     {BPF_TIMER | BPF_WORKQUEUE | BPF_GRAPH_ROOT, TIMER_MAPS},
-                                     {BPF_KPTR | BPF_REFCOUNT, KPTR_MAPS}};
+constexpr FieldRule FIELD_RULES[] = {
+    {BPF_SPIN_LOCK, LOCK_MAPS}, {BPF_TIMER | BPF_WORKQUEUE | BPF_GRAPH_ROOT, TIMER_MAPS}, {BPF_KPTR | BPF_REFCOUNT, KPTR_MAPS}};
 
 Status check_special_fields(const BtfRecord& record, const MapShape& map) {
   if (!map.cap_bpf) return Errno(EPERM);
@@ -52,12 +54,12 @@ Status array_check(const Types& t) {
   return einval_unless(is_whole_int(t.key, 32));
 }
 Status keyed_check(const Types& t) { return einval_unless(!btf_is_void(t.key)); }
-Status keyless_check(const Types& t) { return einval_unless(btf_is_void(t.key)); }       // Linux: bloom_filter.c:bloom_map_check_btf()
+Status keyless_check(const Types& t) { return einval_unless(btf_is_void(t.key)); }  // Linux: bloom_filter.c:bloom_map_check_btf()
 Status struct_key_check(const Types& t) { return einval_unless(btf_is_struct(t.key)); }  // Linux: lpm_trie.c:trie_check_btf()
 // Linux: bpf_local_storage.c:bpf_local_storage_map_check_btf()
 Status storage_check(const Types& t) { return einval_unless(is_whole_int(t.key, 32)); }
-Status any_check(const Types&) { return ok_status(); }          // Linux: arena.c:arena_map_check_btf()
-Status no_btf(const Types&) { return Errno(ENOTSUPP_); }        // Linux: syscall.c:map_check_no_btf()
+Status any_check(const Types&) { return ok_status(); }    // Linux: arena.c:arena_map_check_btf()
+Status no_btf(const Types&) { return Errno(ENOTSUPP_); }  // Linux: syscall.c:map_check_no_btf()
 
 /// A whole int of `size` bytes, `offset` bytes into the struct. Linux: btf.c:btf_member_is_reg_int()
 bool member_is_reg_int(const Btf& btf, const btf_type* s, const btf_member* m, u32 offset, u32 size) {

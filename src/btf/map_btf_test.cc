@@ -9,8 +9,38 @@ namespace {
 
 // One BTF with a type for each question. Ids in order.
 enum : u32 {
-  INT = 1, LONG, CHAR, EMPTY, ODD, PAIR, STORAGE_KEY, LOCK, TIMER, LOCKED, TIMED, CINT, VAR, SEC, REFCOUNT, COUNTED, NODE, HEAD, HELD, TAG,
-  HOLDER, LONE_LOCK_SEC_VAR, LOCK_SEC, UNION8, OFFSET_INT, FWD, BITS_KEY, KPTR_TAG, KPTR, WITH_KPTR, TWO_TIMERS, NR_IDS,
+  INT = 1,
+  LONG,
+  CHAR,
+  EMPTY,
+  ODD,
+  PAIR,
+  STORAGE_KEY,
+  LOCK,
+  TIMER,
+  LOCKED,
+  TIMED,
+  CINT,
+  VAR,
+  SEC,
+  REFCOUNT,
+  COUNTED,
+  NODE,
+  HEAD,
+  HELD,
+  TAG,
+  HOLDER,
+  LONE_LOCK_SEC_VAR,
+  LOCK_SEC,
+  UNION8,
+  OFFSET_INT,
+  FWD,
+  BITS_KEY,
+  KPTR_TAG,
+  KPTR,
+  WITH_KPTR,
+  TWO_TIMERS,
+  NR_IDS,
 };
 std::vector<u8> map_btf() {
   Blob b;
@@ -141,8 +171,10 @@ TEST(MapBtf, Cases) {
       {BPF_MAP_TYPE_HASH, INT, TWO_TIMERS, 4, 32, 0},  // fields that are wrong are as none
   };
   for (const Try& t : tries) {
-    SCOPED_TRACE(fmt::format("map type {} key {} value {} of {} {}", static_cast<u32>(t.type), t.key_id, t.value_id, t.key_size, t.value_size));
-    const auto got = map_check_btf(*btf, t.key_id, t.value_id, {t.type, t.key_size, t.value_size, t.max_entries, t.flags, t.cap_bpf}, &kernel.types);
+    SCOPED_TRACE(fmt::format("map type {} key {} value {} of {} {}", static_cast<u32>(t.type), t.key_id, t.value_id, t.key_size,
+                             t.value_size));
+    const auto got = map_check_btf(*btf, t.key_id, t.value_id,
+                                   {t.type, t.key_size, t.value_size, t.max_entries, t.flags, t.cap_bpf}, &kernel.types);
     EXPECT_EQ(got.ok() ? 0 : got.error().value(), t.error);
   }
 }
@@ -179,15 +211,18 @@ int linux_create(const MapCreate& attr) {
 }
 
 bool is_hash(u32 type) {
-  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_HASH ||
+         type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
-/// Types of the right sizes, and now and then others. Creating and refusing a map of some types waits for an RCU grace period: fewer.
+/// Types of the right sizes, and now and then others. Creating and refusing a map of some types waits for an RCU grace period:
+/// fewer.
 bool worth_asking(const Btf& btf, u32 key_id, u32 value_id, u32 key_size, u32 value_size, u32 number, u32 type) {
   const auto key = btf.type_size(key_id), value = btf.type_size(value_id);
   const bool sizes_fit = (key_id == 0 || (key.ok() && *key == key_size)) && value.ok() && *value == value_size;
-  const bool quick = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY || is_hash(type) || type == BPF_MAP_TYPE_LPM_TRIE ||
-                     type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_BLOOM_FILTER || type == BPF_MAP_TYPE_RINGBUF;
+  const bool quick = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY || is_hash(type) ||
+                     type == BPF_MAP_TYPE_LPM_TRIE || type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_BLOOM_FILTER ||
+                     type == BPF_MAP_TYPE_RINGBUF;
   const u32 one_in = (sizes_fit ? 1 : 50) * (quick ? 1 : 20);
   return number % one_in == 0;
 }
@@ -210,8 +245,8 @@ TEST(MapBtfOracle, EveryTypeWithEveryKeyAndValue) {
   u32 asked = 0;
   u64 types_seen = 0;
   for (u32 type = 1; type < MAX_BPF_MAP_TYPE_; ++type) {
-    const bool storage = type == BPF_MAP_TYPE_SK_STORAGE || type == BPF_MAP_TYPE_INODE_STORAGE || type == BPF_MAP_TYPE_TASK_STORAGE ||
-                         type == BPF_MAP_TYPE_CGRP_STORAGE;
+    const bool storage = type == BPF_MAP_TYPE_SK_STORAGE || type == BPF_MAP_TYPE_INODE_STORAGE ||
+                         type == BPF_MAP_TYPE_TASK_STORAGE || type == BPF_MAP_TYPE_CGRP_STORAGE;
     for (u32 key_size : {0u, 4u, 8u, 16u}) {
       for (u32 value_size : {0u, 4u, 8u, 16u, 24u, 32u}) {
         for (u32 flags : {0u, BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG}) {
@@ -224,8 +259,10 @@ TEST(MapBtfOracle, EveryTypeWithEveryKeyAndValue) {
           for (u32 entries : {0u, 1u, 4096u}) {
             attr.max_entries = entries;
             MapCreate plain = attr;  // a map that is refused for another reason says nothing of BTF
-            if (storage) plain.btf_key_type_id = INT, plain.btf_value_type_id = value_size == 4 ? INT : LONG;
-            else plain.btf_fd = 0;
+            if (storage)
+              plain.btf_key_type_id = INT, plain.btf_value_type_id = value_size == 4 ? INT : LONG;
+            else
+              plain.btf_fd = 0;
             if (linux_create(plain) != 0) continue;
             types_seen |= u64{1} << type;
             for (u32 key_id = 0; key_id <= NR_IDS; ++key_id) {

@@ -86,10 +86,14 @@ Status BtfEnv::check_sec_info() {
   u32 total = 0;
   const char* error = nullptr;
   for (const Section& s : secs) {
-    if (expected < s.off) error = "Invalid section offset";
-    else if (total < s.off) error = "Unsupported section found";
-    else if (total > s.off) error = "Section overlap found";
-    else if (expected - total < s.len) error = "Total section length too long";
+    if (expected < s.off)
+      error = "Invalid section offset";
+    else if (total < s.off)
+      error = "Unsupported section found";
+    else if (total > s.off)
+      error = "Section overlap found";
+    else if (expected - total < s.len)
+      error = "Total section length too long";
     if (error != nullptr) break;
     total += s.len;
   }
@@ -154,8 +158,10 @@ Status BtfEnv::check_all_metas() {
 /// Types beyond the greatest id are told in the log and left out, and the load goes on. Linux: btf.c:btf_add_type(), whose result
 /// btf_check_all_metas() does not look at.
 void BtfEnv::add_type(const btf_type* t) {
-  if (btf.types_.size() == BTF_MAX_TYPE) log("Exceeded max num of types");
-  else btf.types_.push_back(t);
+  if (btf.types_.size() == BTF_MAX_TYPE)
+    log("Exceeded max num of types");
+  else
+    btf.types_.push_back(t);
 }
 
 // Linux: btf.c:btf_check_meta()

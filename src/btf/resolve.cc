@@ -1,6 +1,6 @@
-// btf: resolution. Every type that refers to others is followed to what it stands for, with a stack of at most MAX_RESOLVE_DEPTH types
-// instead of recursion; a type met again while it is still on the stack is a loop. A struct may hold a pointer to itself, so the search
-// started at a struct or array stops at pointers, and the one started at a pointer stops at structs and arrays.
+// btf: resolution. Every type that refers to others is followed to what it stands for, with a stack of at most MAX_RESOLVE_DEPTH
+// types instead of recursion; a type met again while it is still on the stack is a loop. A struct may hold a pointer to itself, so
+// the search started at a struct or array stops at pointers, and the one started at a pointer stops at structs and arrays.
 #include "btf/env.h"
 
 namespace skep {
@@ -8,9 +8,12 @@ namespace skep {
 // Linux: btf.c:env_type_is_resolve_sink()
 bool BtfEnv::is_sink(const btf_type* next) const {
   switch (mode) {
-    case Mode::PTR: return !btf_is_modifier(next) && !btf_is_ptr(next);
-    case Mode::STRUCT_OR_ARRAY: return !btf_is_modifier(next) && !btf_is_array(next) && !btf_is_composite(next);
-    case Mode::TBD: break;
+    case Mode::PTR:
+      return !btf_is_modifier(next) && !btf_is_ptr(next);
+    case Mode::STRUCT_OR_ARRAY:
+      return !btf_is_modifier(next) && !btf_is_array(next) && !btf_is_composite(next);
+    case Mode::TBD:
+      break;
   }
   return !btf_needs_resolve(next);
 }
@@ -22,8 +25,10 @@ Status BtfEnv::push(const btf_type* t, u32 type_id) {
   visit[type_id] = Visit::VISITED;
   stack[top++] = ResolveVertex{t, type_id, 0};
   if (mode == Mode::TBD) {
-    if (btf_is_ptr(t)) mode = Mode::PTR;
-    else if (btf_is_composite(t) || btf_is_array(t)) mode = Mode::STRUCT_OR_ARRAY;
+    if (btf_is_ptr(t))
+      mode = Mode::PTR;
+    else if (btf_is_composite(t) || btf_is_array(t))
+      mode = Mode::STRUCT_OR_ARRAY;
   }
   return ok_status();
 }
@@ -63,8 +68,10 @@ Status BtfEnv::resolve(const btf_type* t, u32 type_id) {
   }
   log_type_id = type_id;
   if (!status.ok()) {
-    if (status.error() == Errno(E2BIG)) log_type(t, fmt::format("Exceeded max resolving depth:{}", MAX_RESOLVE_DEPTH));
-    else if (status.error() == Errno(EEXIST)) log_type(t, "Loop detected");
+    if (status.error() == Errno(E2BIG))
+      log_type(t, fmt::format("Exceeded max resolving depth:{}", MAX_RESOLVE_DEPTH));
+    else if (status.error() == Errno(EEXIST))
+      log_type(t, "Loop detected");
   } else if (!resolve_valid(t, type_id)) {
     status = fail(t, "Invalid resolve state");
   }

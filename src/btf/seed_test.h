@@ -1,5 +1,5 @@
-// btf: one BTF as a compiler makes it, for tests: what clang-19 -target bpf -g and a static link (which fills in the sizes of sections)
-// made of
+// btf: one BTF as a compiler makes it, for tests: what clang-19 -target bpf -g and a static link (which fills in the sizes of
+// sections) made of
 //
 //   typedef unsigned int u32; typedef unsigned long long u64;
 //   #define SEC(n) __attribute__((section(n), used))
@@ -14,9 +14,11 @@
 //   struct fwd; union fwdu;
 //   union pair { int i; float f; char c[4]; };
 //   struct bits { int a : 3; unsigned b : 7; enum mode m : 2; _Bool t; long long l : 40; };
-//   struct node { struct node *next; struct bpf_list_node link; struct bpf_refcount ref; const volatile char *restrict name; int x[3][2]; };
+//   struct node { struct node *next; struct bpf_list_node link; struct bpf_refcount ref;
+//     const volatile char *restrict name; int x[3][2]; };
 //   struct leaf { int v; };
-//   struct holder { struct bpf_spin_lock lock; struct bpf_list_head head tag("contains:node:link"); struct leaf ttag("kptr") *l; enum big b; union pair p; double d; };
+//   struct holder { struct bpf_spin_lock lock; struct bpf_list_head head tag("contains:node:link");
+//     struct leaf ttag("kptr") *l; enum big b; union pair p; double d; };
 //   typedef int (*fn_t)(struct fwd *, union fwdu *, ...);
 //   struct { int (*type)[1]; u32 *key; struct holder *value; } m SEC(".maps");
 //   int counter = 1; static volatile const char msg[6] = "hello"; fn_t hook; struct node first tag("n");

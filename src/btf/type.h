@@ -58,7 +58,9 @@ inline bool btf_needs_resolve(const btf_type* t) noexcept {
 
 /// The data behind a type. REQUIRES: t is of the kind named and was accepted by parse().
 template <typename T>
-inline const T* btf_tail(const btf_type* t) noexcept { return reinterpret_cast<const T*>(t + 1); }
+inline const T* btf_tail(const btf_type* t) noexcept {
+  return reinterpret_cast<const T*>(t + 1);
+}
 inline u32 btf_int_data(const btf_type* t) noexcept { return *btf_tail<u32>(t); }
 inline const btf_array* btf_array_of(const btf_type* t) noexcept { return btf_tail<btf_array>(t); }
 inline const btf_member* btf_members(const btf_type* t) noexcept { return btf_tail<btf_member>(t); }

@@ -21,7 +21,7 @@ class Format : public RunFixture {
   }
   std::string text(const std::string& fmt, u64 a = 0, u64 b = 0, u64 c = 0) {
     const long n = format(fmt, a, b, c);
-    return n < 0 ? "error " + std::to_string(n) : std::string(out_);
+    return n < 0 ? std::to_string(n) : std::string(out_);
   }
   static u64 ptr(const void* p) { return reinterpret_cast<u64>(p); }
   char out_[1025];

@@ -649,6 +649,8 @@ WireCounts Host::counts() const {
   c.pins = pins_.size();
   c.connections = clients_.size();
   c.attachments = kernel_.attachments.size();
+  c.rom_bytes = const_cast<Kernel&>(kernel_).window().rom_in_use();
+  c.ram_bytes = const_cast<Kernel&>(kernel_).window().ram_in_use();
   return c;
 }
 

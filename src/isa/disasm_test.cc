@@ -1,5 +1,7 @@
 #include "isa/disasm.h"
 
+#include <fmt/format.h>
+
 #include "isa/asm_test.h"
 #include "isa/func_names.h"
 #include "isa/linux_bpf_test.h"
@@ -68,7 +70,7 @@ TEST(Disasm, Immediate64) {
   EXPECT_EQ(disasm(map.data(), hidden), "(18) r1 = 0x0");
   EXPECT_EQ(disasm(plain.data(), hidden), "(18) r1 = 0x1122334455667788");
   DisasmOptions named;
-  named.imm_name = [](const bpf_insn& insn, u64 v) { return insn.src_reg != 0 ? "map[id:" + std::to_string(v) + "]" : ""; };
+  named.imm_name = [](const bpf_insn& insn, u64 v) { return insn.src_reg != 0 ? fmt::format("map[id:{}]", v) : std::string(); };
   EXPECT_EQ(disasm(map.data(), named), "(18) r1 = map[id:5]");
   EXPECT_EQ(disasm(plain.data(), named), "(18) r1 = 0x1122334455667788");
 }
@@ -106,7 +108,7 @@ TEST(Disasm, MatchesTheKernelsTrace) {
   const LinuxVerdict v = linux_prog_load(p, BPF_PROG_TYPE_SOCKET_FILTER, 2);
   ASSERT_EQ(v.err, 0) << v.log;
   for (u32 i = 0; i < p.size(); i += insn_slots(p[i])) {
-    const std::string line = "\n" + std::to_string(i) + ": " + disasm(&p[i]);
+    const std::string line = fmt::format("\n{}: {}", i, disasm(&p[i]));
     const auto at = v.log.find(line);
     ASSERT_NE(at, std::string::npos) << line << "\n" << v.log;
     const char after = v.log[at + line.size()];

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "probes/attach.h"
+#include "objects/attach.h"
 
 namespace skep {
 

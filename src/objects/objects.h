@@ -163,7 +163,7 @@ std::shared_ptr<T> object_as(const ObjectRef& ref) {
   return p == nullptr ? nullptr : *p;
 }
 
-/// Programs attached to events right now, in attach order; rebuilt into ROM by probes/attach.
+/// Programs attached to events right now, in attach order; rebuilt into ROM by objects/attach.
 struct Attachment {
   ProbeTarget target;
   std::shared_ptr<Prog> prog;

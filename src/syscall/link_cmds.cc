@@ -1,7 +1,7 @@
 // syscall: links on perf events. Linux: kernel/bpf/syscall.c:link_create(), bpf_perf_link_attach()
 #include <fmt/format.h>
 
-#include "probes/attach.h"
+#include "objects/attach.h"
 #include "syscall/commands.h"
 #include "syscall/link_rules.h"
 

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "buffers/perf_ring.h"
-#include "probes/attach.h"
+#include "objects/attach.h"
 #include "probes/syscalls.h"
 #include "syscall/dispatch.h"
 #include "syscall/link_rules.h"

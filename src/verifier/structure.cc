@@ -37,7 +37,13 @@ Status judge(StructureEnv& env) {
 void print_stats(StructureEnv& env) {
   if ((env.log.level() & BPF_LOG_STATS) != 0) {
     env.log.append("verification time 0 usec\n");
-    env.log.append("stack depth {}\n", fmt::join(env.report.stack_depth, "+"));
+    env.log.append("stack depth ");
+    const char* plus = "";
+    for (u32 depth : env.report.stack_depth) {
+      env.log.append("{}{}", plus, depth);
+      plus = "+";
+    }
+    env.log.append("\n");
   }
   env.log.append("processed {} insns (limit {}) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n",
                  env.report.insn_processed, BPF_COMPLEXITY_LIMIT_INSNS);

@@ -439,6 +439,10 @@ TEST(Structure, LogOfAProgramThatPasses) {
   const std::string trace = judge(input(p), 2).log;
   EXPECT_EQ(trace.substr(0, trace.find("processed")), "func#0 @0\n0: R1=ctx() R10=fp0\n0: (b7) r0 = 0\n1: (95) exit\n");
   EXPECT_EQ(judge(input(p), 0).log, "");
+  const Prog calls = stacked_calls(2, 16);
+  EXPECT_EQ(judge(input(calls), BPF_LOG_STATS).log,
+            "verification time 0 usec\nstack depth 16+16\n"
+            "processed 6 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n");
 }
 
 TEST(Structure, BtfChecksStandWhereLinuxHasThem) {
@@ -447,7 +451,7 @@ TEST(Structure, BtfChecksStandWhereLinuxHasThem) {
   std::vector<std::string> order;
   in.check_btf_early = [&](VerifierLog&) { order.push_back("early"); return ok_status(); };
   in.check_btf = [&](const std::vector<u32>& starts, VerifierLog& log) -> Status {
-    order.push_back("late " + std::to_string(starts.size()));
+    order.push_back(fmt::format("late {}", starts.size()));
     log.append("invalid func info\n");
     return Errno(EINVAL);
   };

@@ -157,7 +157,7 @@ static void way_small_stack(void) {
 
 static void way_popen(void) {
   char command[128];
-  snprintf(command, sizeof command, "echo $$ %s >&%d; echo $$ sh >&%d; exec echo out", name, report_fd, report_fd);
+  snprintf(command, sizeof command, "echo $$ %s >&%d; echo $$ sh >&%d; exec /bin/echo out", name, report_fd, report_fd);
   FILE* from = popen(command, "r");
   char line[16] = "";
   if (from == NULL || fgets(line, sizeof line, from) == NULL || strcmp(line, "out\n") != 0) fail("popen");

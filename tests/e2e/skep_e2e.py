@@ -134,6 +134,14 @@ class Home:
     def start(self, command, session=None, **kw):
         return self.popen(self.skep_argv(command, session), **kw)
 
+    def keep(self, session):
+        """Starts a session and keeps it until the process that is returned ends (close its stdin)."""
+        keeper = self.start(["cat"], session, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        keeper.stdin.write(b"up\n")
+        if read_line(keeper.stdout) != "up\n":
+            raise AssertionError("the session does not start")
+        return keeper
+
     def counts(self, session):
         """Object counts of a session, None when there is no such session."""
         r = self.run_plain([SKEP, "counts", "--session", session])
@@ -216,7 +224,7 @@ class Loader:
     def message(self, uid):
         if uid == 0:
             return "Hey root!"
-        if uid == 501 and self.name == PERF:
+        if uid == 501:
             return "Hi user 501!"
         return "Hello World"
 
@@ -233,7 +241,8 @@ class Loader:
     def fence(self):
         """Reads all events from before this call: one more execve on each processor, and every line up to the last of them."""
         cpus = sorted(os.sched_getaffinity(0))
-        script = "for c in %s; do taskset -c $c true & echo $!; wait; done" % " ".join(map(str, cpus))
+        taskset = find_program("taskset")
+        script = "for c in %s; do %s -c $c /bin/true & echo $!; wait; done" % (" ".join(map(str, cpus)), taskset)
         r = self.home.run(["sh", "-c", script], self.session)
         if r.status != 0:
             raise AssertionError("fence: %r" % (r,))

@@ -1,4 +1,4 @@
-#include "probes/attach.h"
+#include "objects/attach.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-// probes: which programs run on which syscall: keeps the lists in ROM equal to Kernel::attachments.
+// objects: which programs run on which syscall: keeps the lists in ROM equal to Kernel::attachments.
 // Linux: kernel/events/core.c:perf_event_set_bpf_prog(), kernel/trace/bpf_trace.c:perf_event_attach_bpf_prog()
 #pragma once
 #include "objects/objects.h"

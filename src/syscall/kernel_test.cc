@@ -1,0 +1,223 @@
+// The core as a library: bpf(2) without host, sockets or agent; two instances side by side.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "maps/map_ops.h"
+#include "objects/attach.h"
+#include "probes/syscalls.h"
+#include "syscall/dispatch.h"
+#include "uapi/perf_event.h"
+
+namespace skep {
+namespace {
+
+/// The caller is this very process.
+class LocalMemory : public UserMemory {
+ public:
+  Status read(void* dst, u64 addr, u64 len) override {
+    if (addr == 0 && len != 0) return Errno(EFAULT);
+    std::memcpy(dst, reinterpret_cast<const void*>(addr), len);
+    return ok_status();
+  }
+  Result<std::string> read_string(u64 addr, u64 max) override {
+    if (addr == 0) return Errno(EFAULT);
+    const auto* s = reinterpret_cast<const char*>(addr);
+    const std::size_t n = strnlen(s, max);
+    if (n == max) return Errno(E2BIG);
+    return std::string(s, n);
+  }
+  Status write(u64 addr, const void* src, u64 len) override {
+    if (addr == 0 && len != 0) return Errno(EFAULT);
+    std::memcpy(reinterpret_cast<void*>(addr), src, len);
+    return ok_status();
+  }
+};
+
+/// One private bpf(2) with an fd table of its own.
+class Instance : public FdTable {
+ public:
+  Instance() : kernel_(std::move(WindowHost::create(2)).value()), pins_("") {}
+  Result<FdIdentity> identify(s32 fd) override {
+    if (fd < 3 || static_cast<std::size_t>(fd) >= files_.size() + 3 || files_[static_cast<std::size_t>(fd) - 3] == nullptr) return Errno(EBADF);
+    return FdIdentity{1, files_[static_cast<std::size_t>(fd) - 3]->ino, 0};
+  }
+  s64 bpf(u32 cmd, bpf_attr& attr, u32 size = sizeof(bpf_attr)) {
+    return with([&](CallContext& ctx) { return skep_bpf(ctx, cmd, reinterpret_cast<u64>(&attr), size); });
+  }
+  template <typename F>
+  s64 with(F&& call) {
+    LocalMemory mem;
+    RunSlot* slot = slot_acquire_client(kernel_.window().view(), kernel_.host_owner(), 0);
+    CallContext ctx{kernel_, Credentials{1, 0, 0}, mem, *this, pins_, OpCtx{kernel_.window().view(), slot, 0}, nullptr};
+    s64 rc = call(ctx);
+    slot_release(slot);
+    if (rc < 0 || ctx.new_file == nullptr) return rc;
+    ctx.new_file->ino = 100 + files_.size();
+    kernel_.files[ctx.new_file->ino] = ctx.new_file;
+    files_.push_back(ctx.new_file);
+    return static_cast<s64>(files_.size()) + 2;
+  }
+  void close(s64 fd) {
+    auto& f = files_[static_cast<std::size_t>(fd) - 3];
+    const u64 ino = f->ino;
+    f = nullptr;
+    kernel_.file_released(ino);
+  }
+  s64 create_hash(const char* name, u32 entries = 4) {
+    bpf_attr a{};
+    a.map_create.map_type = BPF_MAP_TYPE_HASH;
+    a.map_create.key_size = a.map_create.value_size = 4;
+    a.map_create.max_entries = entries;
+    std::strcpy(a.map_create.map_name, name);
+    return bpf(BPF_MAP_CREATE, a);
+  }
+  s64 elem(u32 cmd, s64 map, u32* key, u32* value, u64 flags = 0) {
+    bpf_attr a{};
+    a.elem.map_fd = static_cast<u32>(map);
+    a.elem.key = reinterpret_cast<u64>(key);
+    a.elem.value = reinterpret_cast<u64>(value);
+    a.elem.flags = flags;
+    return bpf(cmd, a);
+  }
+  s64 load(std::vector<bpf_insn> insns, u32 type = BPF_PROG_TYPE_TRACEPOINT) {
+    bpf_attr a{};
+    a.prog_load.prog_type = type;
+    a.prog_load.insn_cnt = static_cast<u32>(insns.size());
+    a.prog_load.insns = reinterpret_cast<u64>(insns.data());
+    a.prog_load.license = reinterpret_cast<u64>("GPL");
+    return bpf(BPF_PROG_LOAD, a);
+  }
+  Kernel& kernel() { return kernel_; }
+
+ private:
+  Kernel kernel_;
+  PinStore pins_;
+  std::vector<std::shared_ptr<File>> files_;
+};
+
+bpf_insn mov0() { return bpf_insn{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0}; }
+bpf_insn exit_insn() { return bpf_insn{BPF_JMP | BPF_EXIT, 0, 0, 0, 0}; }
+
+TEST(KernelTest, TwoInstancesKnowNothingOfEachOther) {
+  Instance a, b;
+  const s64 in_a = a.create_hash("one"), in_b = b.create_hash("two");
+  ASSERT_EQ(in_a, 3);
+  ASSERT_EQ(in_b, 3);
+  u32 key = 1, value = 10, out = 0;
+  EXPECT_EQ(a.elem(BPF_MAP_UPDATE_ELEM, in_a, &key, &value), 0);
+  EXPECT_EQ(b.elem(BPF_MAP_LOOKUP_ELEM, in_b, &key, &out), -ENOENT);
+  EXPECT_EQ(a.elem(BPF_MAP_LOOKUP_ELEM, in_a, &key, &out), 0);
+  EXPECT_EQ(out, 10u);
+  EXPECT_EQ(a.kernel().maps.size(), 1u);
+  a.close(in_a);
+  EXPECT_EQ(a.kernel().maps.size(), 0u);
+  EXPECT_EQ(b.kernel().maps.size(), 1u);
+}
+
+TEST(KernelTest, AbsentCommandsSayEinvalAndTellDoctor) {
+  Instance k;
+  for (const u32 cmd : {u32{BPF_PROG_ATTACH}, u32{BPF_ITER_CREATE}, u32{BPF_MAP_LOOKUP_BATCH}, u32{MAX_BPF_CMD_}, 4000u}) {
+    bpf_attr a{};
+    const std::size_t before = k.kernel().doctor.lines().size();
+    EXPECT_EQ(k.bpf(cmd, a), -EINVAL) << cmd;
+    EXPECT_EQ(k.kernel().doctor.lines().size(), before + 1) << cmd;
+  }
+}
+
+TEST(KernelTest, AttrTails) {
+  Instance k;
+  struct {
+    bpf_attr attr;
+    u8 tail[16];
+  } big{};
+  big.attr.get_id.id = 0;
+  EXPECT_EQ(k.bpf(BPF_MAP_GET_NEXT_ID, big.attr, sizeof big), -ENOENT);
+  big.tail[3] = 1;
+  EXPECT_EQ(k.bpf(BPF_MAP_GET_NEXT_ID, big.attr, sizeof big), -E2BIG);
+  EXPECT_EQ(k.bpf(BPF_MAP_GET_NEXT_ID, big.attr, PAGE_SIZE + 1), -E2BIG);
+  bpf_attr a{};
+  a.bytes[100] = 1;
+  EXPECT_EQ(k.bpf(BPF_MAP_GET_NEXT_ID, a), -EINVAL);
+}
+
+TEST(KernelTest, AProgramHoldsItsMaps) {
+  Instance k;
+  const s64 map = k.create_hash("held");
+  const s64 prog = k.load({bpf_insn{BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, static_cast<s32>(map)}, bpf_insn{}, mov0(), exit_insn()});
+  ASSERT_GE(prog, 0);
+  k.close(map);
+  EXPECT_EQ(k.kernel().maps.size(), 1u);
+  k.close(prog);
+  EXPECT_EQ(k.kernel().progs.size(), 0u);
+  EXPECT_EQ(k.kernel().maps.size(), 0u);
+}
+
+TEST(KernelTest, AnAttachedEventHoldsItsProgramAndShowsInRom) {
+  Instance k;
+  const s64 prog = k.load({mov0(), exit_insn()});
+  ASSERT_GE(prog, 0);
+  const SyscallInfo* getppid = syscall_by_nr(110);
+  ASSERT_NE(getppid, nullptr);
+  perf_event_attr pe{};
+  pe.type = PERF_TYPE_TRACEPOINT;
+  pe.size = sizeof pe;
+  pe.config = getppid->enter_id;
+  const s64 event = k.with([&](CallContext& c) { return skep_perf_event_open(c, reinterpret_cast<u64>(&pe), -1, 0, -1, 0); });
+  ASSERT_GE(event, 0);
+  const RomHeader* rom = k.kernel().window().rom();
+  EXPECT_EQ(rom->interest[110], 0);
+  const auto set_bpf = [&] {
+    return k.with([&](CallContext& c) { return skep_ioctl(c, static_cast<s32>(event), PERF_EVENT_IOC_SET_BPF, static_cast<u64>(prog)); });
+  };
+  EXPECT_EQ(set_bpf(), 0);
+  EXPECT_EQ(set_bpf(), -EEXIST);
+  EXPECT_EQ(rom->interest[110], INTEREST_ENTER);
+  ASSERT_NE(rom->enter[110], nullptr);
+  EXPECT_EQ(rom->enter[110]->count, 1u);
+  k.close(prog);
+  EXPECT_EQ(k.kernel().progs.size(), 1u) << "the event holds it";
+  k.close(event);
+  EXPECT_EQ(k.kernel().progs.size(), 0u);
+  EXPECT_EQ(rom->interest[110], 0);
+  EXPECT_EQ(rom->enter[110], nullptr);
+}
+
+TEST(KernelTest, NothingIsLeftInTheWindow) {
+  Instance k;
+  for (int round = 0; round < 200; ++round) {
+    const s64 map = k.create_hash("again", 1000);
+    ASSERT_GE(map, 0);
+    const s64 prog = k.load({bpf_insn{BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, static_cast<s32>(map)}, bpf_insn{}, mov0(), exit_insn()});
+    ASSERT_GE(prog, 0);
+    k.close(prog);
+    k.close(map);
+  }
+  EXPECT_FALSE(k.kernel().window().has_deferred());
+  EXPECT_EQ(k.kernel().window().ram_in_use(), 0u);
+  EXPECT_EQ(k.kernel().window().rom_in_use(), 0u);
+}
+
+TEST(KernelTest, WritesToRamOnlyCannotCrashIt) {
+  Instance k;
+  const s64 map = k.create_hash("scribbled", 64);
+  MapDesc* d = (*k.kernel().maps.find(*k.kernel().maps.next_after(0)))->desc;
+  u32 seed = 1;
+  for (u32 key = 0; key < 64; ++key) k.elem(BPF_MAP_UPDATE_ELEM, map, &key, &key);
+  for (int round = 0; round < 300; ++round) {
+    for (u64 i = 0; i < d->ram_bytes; i += 7) {
+      seed = seed * 1664525 + 1013904223;
+      d->ram[i] = static_cast<u8>(seed >> 24);
+    }
+    u32 key = static_cast<u32>(round % 64), next = 0, value = 1;
+    k.elem(BPF_MAP_LOOKUP_ELEM, map, &key, &value);
+    k.elem(BPF_MAP_UPDATE_ELEM, map, &key, &value);
+    k.elem(BPF_MAP_GET_NEXT_KEY, map, &key, &next);
+    k.elem(BPF_MAP_DELETE_ELEM, map, &key, &value);
+  }
+  k.close(map);
+  EXPECT_EQ(k.kernel().maps.size(), 0u);
+}
+
+}  // namespace
+}  // namespace skep

@@ -1,0 +1,53 @@
+// Our ABI against the system's headers (which may be older than 6.12: what they have must agree).
+#include "uapi/bpf.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "uapi/bpf_system_test.h"
+
+namespace skep {
+namespace {
+
+const std::map<std::string, unsigned long>& ours() {
+  static const std::map<std::string, unsigned long> table = {
+#define C(name) {#name, static_cast<unsigned long>(name)}
+      C(BPF_MAP_CREATE), C(BPF_PROG_LOAD), C(BPF_OBJ_GET), C(BPF_OBJ_GET_INFO_BY_FD), C(BPF_BTF_LOAD), C(BPF_TASK_FD_QUERY),
+      C(BPF_MAP_FREEZE), C(BPF_LINK_CREATE), C(BPF_LINK_DETACH), C(BPF_PROG_BIND_MAP), C(BPF_MAP_TYPE_PERF_EVENT_ARRAY),
+      C(BPF_MAP_TYPE_RINGBUF), C(BPF_MAP_TYPE_BLOOM_FILTER), C(BPF_PROG_TYPE_KPROBE), C(BPF_PROG_TYPE_XDP), C(BPF_PROG_TYPE_SYSCALL),
+      C(BPF_PERF_EVENT), C(BPF_XDP), C(BPF_XDP_CPUMAP), C(BPF_XDP_DEVMAP), C(BPF_LINK_TYPE_PERF_EVENT), C(BPF_FUNC_trace_printk),
+      C(BPF_FUNC_get_current_task), C(BPF_FUNC_probe_read_kernel_str), C(BPF_FUNC_ringbuf_query), C(BPF_FUNC_get_attach_cookie),
+      C(BPF_FD_TYPE_KRETPROBE), C(BPF_F_MMAPABLE), C(BPF_F_INNER_MAP), C(BPF_F_XDP_HAS_FRAGS), C(BPF_RB_FORCE_WAKEUP),
+      C(BPF_RB_PROD_POS), C(BPF_PSEUDO_MAP_IDX_VALUE), C(BPF_JSLE), C(BPF_CMPXCHG), C(BPF_F_CTXLEN_MASK),
+#undef C
+      {"bpf_insn", sizeof(bpf_insn)},
+      {"bpf_map_info", sizeof(bpf_map_info)},
+      {"bpf_btf_info", sizeof(bpf_btf_info)},
+      {"attr.map_extra", offsetof(bpf_attr, map_create.map_extra)},
+      {"attr.log_buf", offsetof(bpf_attr, prog_load.log_buf)},
+      {"attr.line_info_cnt", offsetof(bpf_attr, prog_load.line_info_cnt)},
+      {"attr.core_relo_rec_size", offsetof(bpf_attr, prog_load.core_relo_rec_size)},
+      {"attr.btf_log_level", offsetof(bpf_attr, btf_load.btf_log_level)},
+      {"attr.task_fd_query.probe_addr", offsetof(bpf_attr, task_fd_query.probe_addr)},
+      {"attr.link_create.perf_event.bpf_cookie", offsetof(bpf_attr, link_create.bpf_cookie)},
+      {"prog_info.prog_tags", offsetof(bpf_prog_info, prog_tags)},
+      {"prog_info.verified_insns", offsetof(bpf_prog_info, verified_insns)},
+  };
+  return table;
+}
+
+TEST(UapiTest, AgreesWithTheSystemsHeaders) {
+  for (unsigned long i = 0; i < SYSTEM_CONSTANT_COUNT; ++i) {
+    const SystemConstant& c = SYSTEM_CONSTANTS[i];
+    ASSERT_TRUE(ours().contains(c.name)) << c.name;
+    EXPECT_EQ(ours().at(c.name), c.value) << c.name;
+  }
+  EXPECT_EQ(ours().size(), SYSTEM_CONSTANT_COUNT);
+}
+
+TEST(UapiTest, AttrHasTheSizeOf612) { EXPECT_EQ(sizeof(bpf_attr), 152u); }
+
+}  // namespace
+}  // namespace skep

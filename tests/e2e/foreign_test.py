@@ -1,0 +1,170 @@
+"""What cannot carry the agent runs all the same, with its own output and status, is told of once, and does not reach the real bpf(2).
+What carries it does not notice."""
+import errno
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from skep_e2e import IS_ROOT, NOBODY, PERF, RING, Case, Loader, Result, exit_status, main, tool
+
+CITIZENS = ("segv", "segv-default", "segv-in-handler", "segv-resethand", "segv-pending", "masks", "masks-exec", "masked-waits",
+            "fork-in-threads", "spawn-in-threads", "vfork-exit", "clones", "cancel", "system-popen", "few-files", "low-numbers", "strict",
+            "own-filter", "own-filter-children", "sigchld", "interrupted", "nothing")
+
+
+def bare(argv, **kw):
+    r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False, **kw)
+    return Result(exit_status(r.returncode), r.stdout.decode(), r.stderr.decode())
+
+
+class Untraced(Case):
+    """Without the launcher that kills: whether the machine's own bpf(2) is reached is the question."""
+    confined = False
+
+    def check(self, path, why, uid=None):
+        uid = os.geteuid() if uid is None else uid
+        hello = "hello\n" if path.endswith("i386") else "hello %d %d\n" % (os.geteuid(), uid)
+        # By `skep run` itself: one line on stderr.
+        told = "skep: %s is %s: it runs untraced\n" % (path, why)
+        self.home.run([path, "hello"]).expect(self, 42, hello, told)
+        if not path.endswith("i386"):
+            self.home.run([path, "kill"]).expect(self, 128 + 10, "", told)
+        # From a traced process: one line in doctor, none on stderr.
+        self.home.keep("far")
+        self.home.run(["sh", "-c", '"$0" hello; exit $?', path], "far").expect(self, 42, hello, "")
+        lines = [l for l in self.home.doctor("far") if path in l]
+        self.assertEqual(len(lines), 1, self.home.doctor("far"))
+        self.assertIn("untraced", lines[0])
+        self.assertIn(why, lines[0])
+
+    def check_fence(self, path):
+        """Root, or any user of a machine whose bpf(2) is open to all, would succeed with the real calls."""
+        refused = "%d\n" % errno.EPERM
+        for what in ("bpf", "perf"):
+            by_machine = bare([path, what]).out
+            if by_machine == "%d\n" % errno.EACCES:  # perf_event_paranoid has spoken already
+                continue
+            for command in ([path, what], ["sh", "-c", '"$0" %s; :' % what, path], ["sh", "-c", '(exec sh -c \'"$0" %s; :\' "$0"); :' % what, path]):
+                with self.subTest(command=command):
+                    self.assertEqual(self.home.run(command).out, refused, "bare: %s" % by_machine)
+
+    def both(self, path, why):
+        self.check(path, why)
+        self.check_fence(path)
+
+    def test_static(self):
+        self.both(self.need_tool("foreign_static", "no static libc to link with"), "statically linked")
+
+    def test_musl(self):
+        self.both(self.need_tool("foreign_musl", "musl-gcc is not installed"), "not linked to glibc")
+
+    def test_i386(self):
+        path = self.need_tool("foreign_i386", "gcc -m32 cannot link here")
+        try:
+            if bare([path, "hello"]).status != 42:
+                self.skipTest("this kernel does not run 32-bit programs")
+        except OSError as e:
+            self.skipTest("this kernel does not run 32-bit programs: %s" % e)
+        self.both(path, "not an x86-64 program")
+
+    def test_setuid(self):
+        self.need_root("make a setuid file")
+        path = os.path.join(self.home.top, "setuid")
+        shutil.copy(tool("foreign"), path)
+        os.chown(path, NOBODY, NOBODY)
+        os.chmod(path, 0o4755)
+        if bare([path, "hello"]).out != "hello 0 %d\n" % NOBODY:
+            self.skipTest("setuid files are ignored under %s" % self.home.top)
+        self.check(path, "setuid or setgid", uid=NOBODY)
+
+    def test_grandchildren_of_untraced_programs_are_fenced(self):
+        """A static shell's children: a glibc program there still has the agent, and another static one still no real bpf(2)."""
+        path = self.need_tool("foreign_static", "no static libc to link with")
+        self.need("busybox")
+        if "statically" not in bare(["file", "-L", self.need("busybox")]).out:
+            self.skipTest("busybox is not static")
+        self.assertEqual(self.home.run([self.need("busybox"), "sh", "-c", '"$0" bpf; :', path]).out, "%d\n" % errno.EPERM)
+        r = self.home.run([self.need("busybox"), "sh", "-c", '"$0" map list; echo $?', self.need("bpftool")])
+        self.assertEqual(r.out, "0\n", "the agent stays in its environment; the machine's own maps are not the session's")
+
+
+class Unreadable(Case):
+    """As an ordinary user: a file that may be run and not read."""
+
+    def test_execute_only(self):
+        path = os.path.join(self.home.top, "execute-only")
+        shutil.copy(tool("foreign"), path)
+        os.chmod(path, 0o111)
+        if IS_ROOT:
+            os.chown(path, 0, 0)
+        hello = "hello %d %d\n" % (self.home.user, self.home.user)
+        self.home.run([path, "hello"]).expect(self, 42, hello, "skep: %s is not readable: it runs untraced\n" % path)
+        self.home.run(["sh", "-c", '"$0" hello; exit $?', path]).expect(self, 42, hello, "")
+
+
+class Citizens:
+    loader = None
+
+    def run_citizen(self, what):
+        bare([tool("citizen"), what]).expect(self, 0, "ok\n", "")
+        loader = Loader(self.home, self.loader, "citizen") if self.loader else None
+        self.home.run([tool("citizen"), what], "citizen", timeout=100).expect(self, 0, "ok\n", "")
+        if loader:
+            # Nobody was disturbed, the loader included.
+            loader.fence()
+            self.assertEqual(self.home.doctor("citizen"), [])
+            status, err = loader.stop()
+            # A burst of failing execve calls is more than a ring of 4 KiB can hold; all else is not.
+            self.assertEqual((status, re.sub(r"lost \d+ samples\n", "", err) if what == "interrupted" else err), (0, ""))
+
+
+for w in CITIZENS:
+    setattr(Citizens, "test_" + w.replace("-", "_"), lambda self, w=w: self.run_citizen(w))
+
+
+class Alone(Citizens, Case):
+    pass
+
+
+class Watched(Citizens, Case):
+    """With a probe on execve."""
+    loader = RING
+
+
+class WatchedPerf(Case):
+    """Every exec of a program under its own filter is told, by a perf buffer too."""
+
+    def test_own_filter_events(self):
+        for name in (PERF, RING):
+            with self.subTest(loader=name):
+                loader = Loader(self.home, name, name)
+                self.home.run([tool("citizen"), "own-filter"], name).expect(self, 0, "ok\n", "")
+                self.assertEqual(sum(1 for e in loader.fence() if e.comm == "citizen"), 40)
+                self.assertEqual(loader.stop(), (0, ""))
+
+
+class Limits(Case):
+    def test_little_address_space(self):
+        """There is no room for the window: the program runs untraced, once told."""
+        self.home.keep("small")
+        r = self.home.run(["sh", "-c", 'ulimit -v 1000000; "$0" nothing; "$0" system-popen', tool("citizen")], "small")
+        r.expect(self, 0, "ok\nok\n", "")
+        lines = [re.sub(r" \(\d+ times\)$", "", l) for l in self.home.doctor("small")]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("address space limit", lines[0])
+
+    def test_skep_itself_with_little_address_space(self):
+        r = self.home.run_plain(["sh", "-c", 'ulimit -v 1000000; exec "$@"', "sh", *self.home.skep_argv(["true"])])
+        self.assertTrue(r.status == 0 or (r.status == 125 and re.fullmatch(r"skep: [^\n]+\n", r.err)), r)
+
+    def test_deep_directory_and_removed_directory(self):
+        with tempfile.TemporaryDirectory(dir=self.home.top) as d:
+            os.chmod(d, 0o777)
+            script = 'cd "$0" && mkdir gone && cd gone && rmdir "$0/gone" && /bin/true && (cd / && /bin/true) && echo fine'
+            self.home.run(["sh", "-c", script, d]).expect(self, 0, "fine\n", "")
+
+
+if __name__ == "__main__":
+    main()
