@@ -16,6 +16,10 @@ s64 copy_path(char (&out)[4096], u64 user);
 bool map_stacks();
 /// True when a thread whose stack pointer is `sp` cannot be inside anything of ours any more.
 bool left_behind(u64 sp);
+void on_sigaltstack(TrapFrame* f);
+void after_sigaltstack(TrapFrame* f);
+bool leave_alternate_stack(const TrapFrame* f);
+void return_to_alternate_stack();
 
 // control.cc: the control connection
 struct HostCall {
@@ -63,6 +67,7 @@ void on_execveat(TrapFrame* f);
 void on_clone(TrapFrame* f);
 void on_clone3(TrapFrame* f);
 void on_fork(TrapFrame* f);
+void on_vfork(TrapFrame* f);
 void after_fork(TrapFrame* f);
 void on_close(TrapFrame* f);
 void on_close_range(TrapFrame* f);
@@ -73,6 +78,8 @@ void on_seccomp(TrapFrame* f);
 void after_close_of(TrapFrame* f, s64 fd);
 void sync_closes(TrapFrame* f);
 bool own_fd(s64 fd);
+/// True in a child that shares this memory but not the fds and signal dispositions: it must change nothing of its parent's.
+bool in_vfork_child();
 /// Moves a descriptor out of the program's way. Returns its new number.
 s32 park_fd(s32 fd, bool cloexec);
 
@@ -88,6 +95,7 @@ void on_munmap(TrapFrame* f);
 void on_fcntl(TrapFrame* f);
 void on_setrlimit(TrapFrame* f);
 void on_prlimit64(TrapFrame* f);
+void on_mlockall(TrapFrame* f);
 
 // rings.cc: waiting on ring buffers and perf events
 struct FdStat {
@@ -112,6 +120,9 @@ void on_path0(TrapFrame* f);    ///< path is the first argument
 void on_pathat(TrapFrame* f);   ///< dirfd, path
 void on_two_paths(TrapFrame* f);
 void on_two_pathsat(TrapFrame* f);
+void on_symlink(TrapFrame* f);
+void on_symlinkat(TrapFrame* f);
+void on_umount2(TrapFrame* f);
 void on_statfs(TrapFrame* f);
 void on_fstatfs(TrapFrame* f);
 void on_readlink(TrapFrame* f);

@@ -135,10 +135,38 @@ void on_fcntl(TrapFrame* f) {
 
 u32 has_mappings;
 
+/// The window is no address space of the program's: limits on it are set and read without it.
+static void limit_address_space(TrapFrame* f) {
+  constexpr u64 WINDOW = ROM_SIZE + RAM_SIZE + RINGS_SIZE, INFINITE = ~0ULL;
+  u64 next[2], old[2];
+  if (f->dx != 0 && read_user(next, f->dx, sizeof next) != 0) return f->answer(-EFAULT_);
+  for (u64& v : next)
+    if (v < INFINITE - WINDOW) v += WINDOW;
+  const s64 rc = sys(NR_prlimit64, 0, 9, f->dx != 0 ? next : nullptr, old);
+  if (rc != 0) return f->answer(rc);
+  for (u64& v : old)
+    if (v != INFINITE && v >= WINDOW) v -= WINDOW;
+  f->answer(f->r10 != 0 && write_user(f->r10, old, sizeof old) != 0 ? -EFAULT_ : 0);
+}
+
+/// The window is not to be filled with pages: those that are touched are locked, and it is let go again.
+void on_mlockall(TrapFrame* f) {
+  if (!session.window) return;
+  const RomHeader* rom = session.window.rom;
+  const s64 rc = sys(151 /* mlockall */, f->di | 4 /* MCL_ONFAULT */);
+  if (rc == 0) {
+    sys(150 /* munlock */, rom->rom_base, rom->rom_size);
+    sys(150, rom->ram_base, rom->ram_size);
+    sys(150, rom->ring_base, rom->ring_size);
+  }
+  f->answer(rc);
+}
+
 /// Raising RLIMIT_MEMLOCK must not fail: BPF programs do it before anything else, and nothing of ours is locked memory.
 /// Linux up to 5.10 charged maps to it; clients still ask.
 void on_prlimit64(TrapFrame* f) {
-  constexpr u64 RLIMIT_MEMLOCK_ = 8;
+  constexpr u64 RLIMIT_MEMLOCK_ = 8, RLIMIT_AS_ = 9;
+  if (f->si == RLIMIT_AS_ && (f->di == 0 || static_cast<s64>(f->di) == sys(NR_getpid))) return limit_address_space(f);
   if (f->si != RLIMIT_MEMLOCK_ || f->dx == 0) return;
   const s64 rc = sys(NR_prlimit64, f->di, f->si, f->dx, f->r10);
   f->answer(rc == -EPERM_ ? 0 : rc);

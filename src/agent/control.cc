@@ -8,7 +8,7 @@
 namespace skep::agent {
 namespace {
 
-constexpr u32 MAX_SEGMENTS = 24, MAX_FDS_ASKED = 16;
+constexpr u32 MAX_SEGMENTS = 160, MAX_FDS_ASKED = 96;
 constexpr u64 CHUNK = 8192;
 constexpr u64 ALL_BUT_FAULTS = ~(1ULL << 10 | 1ULL << 6 | 1ULL << 8 | 1ULL << 18);  // SIGSEGV, SIGBUS, SIGKILL, SIGSTOP
 
@@ -226,17 +226,24 @@ s64 exchange_frames(s32 fd, HostCall& c) {
 }
 
 bool lock_control() {
-  for (u32 i = 0; i < 400000; ++i) {
+  // As long as a call of another thread may take: a moment by yielding, then 30 s in steps of a millisecond.
+  for (u32 i = 0; i < 31000; ++i) {
     u32 expected = 0;
     if (compare_exchange(&process->lock, expected, 1)) return true;
-    sys(NR_sched_yield);
+    const s64 step[2] = {0, 1000000};
+    if (i < 1000)
+      sys(NR_sched_yield);
+    else
+      sys(35 /* nanosleep */, step, 0);
   }
   return false;  // its holder was killed in a vfork child or is stopped: do without
 }
 
 void drop_connection() {
+  if (in_vfork_child()) return;  // the parent will see for itself
   if (process->control != 0) sys(NR_close, process->control - 1);
   process->control = 0;
+  session.inherited_control = -1;
   process->owner = 0;
   process->dead = 1;
 }
@@ -271,14 +278,18 @@ s64 connect_host(bool first, HostCall* hello) {
   }
   process->control = fd + 1;
   session.inherited_control = fd;
+  hello->a[3] = first ? 0 : session.last_owner;
   hello->op = WireOp::Hello;
   hello->a[0] = first ? HELLO_EXEC : 0;
+  hello->a[1] = session.token[0];
+  hello->a[2] = session.token[1];
   const s64 rc = exchange_frames(fd, *hello);
   if (rc < 0) {
     drop_connection();
     return -EIO_;
   }
   process->owner = static_cast<const WireHello*>(hello->payload)->owner;
+  session.last_owner = process->owner;
   return 0;
 }
 
@@ -289,7 +300,9 @@ s64 host_call(HostCall& c) {
   sys(NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &block, &old, 8);
   s64 rc = -EIO_;
   if (lock_control()) {
-    if (process->control == 0) {
+    if (process->control == 0 && in_vfork_child()) {
+      rc = -EIO_;  // its fds are not its parent's: nothing to connect with
+    } else if (process->control == 0) {
       WireHello w{};
       HostCall hello{};
       hello.payload = &w;

@@ -9,7 +9,7 @@ namespace {
 constexpr u32 MAX_ENV = 3000;
 
 struct Environment {
-  const char* vars[MAX_ENV + 4];
+  const char* vars[MAX_ENV + 6];
   char preload[4096];
   char home[128];
 };
@@ -49,7 +49,7 @@ bool preload_value(char (&out)[4096], const char* value, bool with_agent) {
 /// False when the program's environment cannot be carried over (unreadable, too large): it is then passed as it is.
 bool build_environment(Environment& e, u64 envp, bool with_agent) {
   u32 n = 0;
-  bool have_session = false;
+  bool have_session = false, have_liveness = false, have_token = false;
   const char* old_preload = "";
   for (u64 at = envp; envp != 0; at += 8) {
     u64 p;
@@ -63,6 +63,8 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
       continue;
     }
     if (names(head, "SKEP_SESSION")) have_session = true;
+    if (names(head, "SKEP_LIVENESS")) have_liveness = true;
+    if (names(head, "SKEP_TOKEN")) have_token = true;
     if (n >= MAX_ENV) return false;
     e.vars[n++] = var;
   }
@@ -73,6 +75,8 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
     append(e.home, sizeof e.home, "SKEP_SESSION=");
     append(e.home, sizeof e.home, session.dir);
     e.vars[n++] = e.home;
+    if (!have_liveness && session.liveness_var[0] != '\0') e.vars[n++] = session.liveness_var;
+    if (!have_token && session.token_var[0] != '\0') e.vars[n++] = session.token_var;
   }
   e.vars[n] = nullptr;
   return true;

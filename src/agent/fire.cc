@@ -54,10 +54,6 @@ long read_string(RunEnv*, void* dst, u64 size, const void* src) noexcept {
   return n;
 }
 void wake_host(RunEnv*) noexcept {
-  if (session.seccomp) {
-    store_release(&session.window.ram->no_futex, 1);  // the host looks by itself
-    return;
-  }
   sys(NR_futex, &session.window.ram->doorbell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0);
 }
 
@@ -72,7 +68,6 @@ u32 this_cpu() {
 RunSlot* take_cpu() {
   for (u32 i = 0; i < CPU_TRIES; ++i) {
     if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, this_cpu())) return slot;
-    if (session.seccomp) break;
     sys(NR_sched_yield);
   }
   return nullptr;
@@ -85,11 +80,13 @@ RunSlot* take_slot() {
   return slot_acquire_client(session.window, process->owner, static_cast<u32>(reinterpret_cast<u64>(&thread) >> 6));
 }
 
-MapDesc* trust_intent(const Window& w, u64 addr) noexcept {
-  const RomHeader* rom = w.rom;
-  return addr >= rom->rom_base && addr - rom->rom_base <= rom->rom_size - sizeof(MapDesc) ? reinterpret_cast<MapDesc*>(addr) : nullptr;
+MapDesc* find_map(const Window& w, u64 addr) noexcept {
+  const u32 n = load_acquire(&w.rom->nr_maps);
+  for (u32 i = 0; i < n && i < MAX_LISTED_MAPS; ++i)
+    if (MapDesc* map = load_acquire(&w.rom->maps[i]); reinterpret_cast<u64>(map) == addr) return map;
+  return nullptr;
 }
-void recover_intent(const Window& w, RunSlot* slot) noexcept { recover_map_intent(w, slot, trust_intent); }
+void recover_intent(const Window& w, RunSlot* slot) noexcept { recover_map_intent(w, slot, find_map); }
 
 /// False when this thread is in the middle of a run (a signal handler interrupted it): the event is skipped and counted.
 bool may_run(const TrapFrame* f) {
@@ -156,7 +153,14 @@ u32 make_context(Context& c, const ProbeEntry& p, const Synthetic& s, const Trap
 }
 
 void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
-  if (f->nr >= MAX_SYSCALLS || !may_run(f) || !registered()) return;
+  if (f->nr >= MAX_SYSCALLS || !may_run(f)) return;
+  // On the program's own stack a run could not be told from one left by siglongjmp; and a process that filters its own system calls might
+  // be killed for one of ours.
+  if (f->stack == 0 || session.seccomp || session.shared_tls) {
+    fetch_add(&session.window.ram->missed, 1);
+    return;
+  }
+  if (!registered()) return;
   RunSlot* slot = take_slot();
   if (slot == nullptr) {
     fetch_add(&session.window.ram->missed, 1);
@@ -170,7 +174,9 @@ void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
   // Pairs with the store in objects/attach.cc:publish().
   const ProbeList* list = load_seq_cst(exit_side ? &rom->exit[f->nr] : &rom->enter[f->nr]);
   // After the list: a ring is told of before a program that uses it can be attached. The list in hand keeps it where it is.
-  if (list != nullptr && sync_ring_maps()) {
+  const bool ready = list != nullptr && sync_ring_maps();
+  if (list != nullptr && !ready) fetch_add(&session.window.ram->missed, 1);
+  if (ready) {
     Synthetic synthetic;
     fill_registers(synthetic, *f, exit_side ? ret : -ENOSYS_);
     synthetic.task.pid = static_cast<s32>(sys(NR_gettid));
@@ -225,19 +231,25 @@ bool sync_ring_maps() {
   HostCall c{};
   c.op = WireOp::RamFile;
   if (host_call(c) != 0 || c.n_fds != 1) return false;
+  bool whole = true;
   for (u32 i = 0; i < rom->nr_ring_maps && i < MAX_RINGS; ++i) {
     const RingMapping m = rom->ring_maps[i];
     if (m.addr == mapped[i].addr && m.ram_offset == mapped[i].ram_offset && m.data_size == mapped[i].data_size) continue;
-    mapped[i] = m;
-    if (m.addr == 0) continue;
-    const u64 head = 2 * PAGE_SIZE;
-    sys(NR_mmap, m.addr, head + m.data_size, 3, 0x4011 /* SHARED|FIXED|NORESERVE */, c.fds[0], m.ram_offset);
-    sys(NR_mmap, m.addr + head + m.data_size, m.data_size, 3, 0x4011, c.fds[0], m.ram_offset + head);
+    if (m.addr == 0) {
+      mapped[i] = m;
+      continue;
+    }
+    constexpr u64 SHARED_FIXED_NORESERVE = 0x4011;
+    const u64 head = 2 * PAGE_SIZE, second = m.addr + head + m.data_size;
+    whole = whole && static_cast<u64>(sys(NR_mmap, m.addr, head + m.data_size, 3, SHARED_FIXED_NORESERVE, c.fds[0], m.ram_offset)) == m.addr &&
+            static_cast<u64>(sys(NR_mmap, second, m.data_size, 3, SHARED_FIXED_NORESERVE, c.fds[0], m.ram_offset + head)) == second;
+    if (!whole) break;
+    mapped[i] = m;  // two threads may both do this; neither goes on before it is done
     sys(NR_madvise, m.addr, head + 2 * m.data_size, 16 /* MADV_DONTDUMP */);
   }
   sys(NR_close, c.fds[0]);
-  store_release(&session.ring_generation, generation);
-  return true;
+  if (whole) store_release(&session.ring_generation, generation);
+  return whole;
 }
 
 void fire_enter(TrapFrame* f) { run_programs(f, false, 0); }
@@ -249,6 +261,7 @@ void fire_exec_exit() {
   TrapFrame f{};
   f.nr = NR_execve;
   f.sp = reinterpret_cast<u64>(&f);
+  f.stack = 1;  // one thread, at its very start: nothing can interrupt this
   fire_exit(&f, 0);
 }
 

@@ -46,12 +46,13 @@ Image classify_elf(const u8* head, u64 n, s32 fd) {
 /// Looks at what execve would run, through `#!` lines. `path` is in our memory.
 Image classify(s32 dirfd, const char* path, u64 at_flags, u32 depth) {
   const s64 fd = path[0] == '\0' && (at_flags & 0x1000 /* AT_EMPTY_PATH */) != 0 ? sys(NR_fcntl, dirfd, 1030, 3)
-                                                                                   : sys(NR_openat, dirfd, path, 02000000 /* CLOEXEC */, 0);
+                                                                                   : sys(NR_openat, dirfd, path, 02004400 /* CLOEXEC|NONBLOCK|NOCTTY */, 0);
   if (fd < 0) return fd == -EACCES_ && sys(NR_faccessat, dirfd, path, 1 /* X_OK */) == 0 ? Image::Unreadable : Image::Traced;
   u8 head[HEAD];
-  const s64 n = sys(17 /* pread64 */, fd, head, HEAD, 0);
   u64 st[18] = {};
   sys(NR_fstat, fd, st);
+  const bool runs = (static_cast<u32>(st[3]) & 0170000) == 0100000 && (static_cast<u32>(st[3]) & 0111) != 0;
+  const s64 n = runs ? sys(17 /* pread64 */, fd, head, HEAD, 0) : 0;  // whatever else it is, the kernel refuses it
   Image result = Image::Traced;
   if (n >= 64 && head[0] == 0x7f && head[1] == 'E' && head[2] == 'L' && head[3] == 'F') {
     result = classify_elf(head, static_cast<u64>(n), static_cast<s32>(fd));
@@ -97,8 +98,9 @@ void fence_image(Image image) {
   };
   static const Insn filter[] = {
       {0x20, 0, 0, 4},                    // ld arch
-      {0x15, 0, 4, 0xc000003e},           // x86-64?
+      {0x15, 0, 5, 0xc000003e},           // x86-64?
       {0x20, 0, 0, 0},                    // ld nr
+      {0x54, 0, 0, 0xbfffffff},           // x32 numbers too
       {0x15, 5, 0, NR_bpf},               //
       {0x15, 4, 0, NR_perf_event_open},   //
       {0x06, 0, 0, 0x7fff0000},           // allow

@@ -1,5 +1,6 @@
 // agent: the start of an image: before other libraries' constructors and before there are threads (linked with -z initfirst).
 #include "agent/agent.h"
+#include "agent/image.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
 
@@ -128,31 +129,48 @@ void find_liveness(const char* text) {
   session.liveness = -1;
   s32 fd = 0;
   if (text == nullptr || *text == '\0') return;
+  append(session.liveness_var, sizeof session.liveness_var, "SKEP_LIVENESS=");
+  append(session.liveness_var, sizeof session.liveness_var, text);
   for (; *text >= '0' && *text <= '9' && fd < 1 << 20; ++text) fd = fd * 10 + (*text - '0');
   FdStat st;
   if (stat_fd(fd, &st) == 0 && (st.mode & 0170000) == 0010000) session.liveness = fd;
 }
 
-void start(const char* const* envp) {
-  const char* dir = find_env(envp, "SKEP_SESSION");
-  if (dir == nullptr || *dir == '\0' || !find_agent_path(find_env(envp, "LD_PRELOAD"))) return;
+void find_token(const char* text) {
+  if (text == nullptr) return;
+  append(session.token_var, sizeof session.token_var, "SKEP_TOKEN=");
+  append(session.token_var, sizeof session.token_var, text);
+  for (u32 i = 0; i < 32 && text[i] != '\0'; ++i) {
+    const char c = text[i];
+    const u64 digit = static_cast<u64>(c >= 'a' ? c - 'a' + 10 : c - '0') & 15;
+    session.token[i / 16] = session.token[i / 16] << 4 | digit;
+  }
+}
+
+/// False: this process runs untraced.
+bool start(const char* const* envp, const char* dir) {
+  if (!find_agent_path(find_env(envp, "LD_PRELOAD"))) return false;
   session.inherited_control = -1;
-  if (!append(session.dir, sizeof session.dir, dir) || !make_process_page() || !map_stacks()) return;
+  if (!append(session.dir, sizeof session.dir, dir) || !make_process_page() || !map_stacks()) return false;
+  process->pid = static_cast<s32>(sys(NR_getpid));
   find_liveness(find_env(envp, "SKEP_LIVENESS"));
+  find_token(find_env(envp, "SKEP_TOKEN"));
   take_fault_signals();
   WireHello h{};
   HostCall c{};
   c.payload = &h;
   c.payload_cap = sizeof h;
-  if (connect_host(true, &c) != 0) return;
+  if (connect_host(true, &c) != 0) return false;
   append(session.virtual_root, sizeof session.virtual_root, h.virtual_root);
+  bool diverted = false;
   const bool mapped = c.n_fds == 3 && map_window(h, c.fds[0], c.fds[1]);
   if (mapped) {
     session.active = true;
     fill_table();
     sync_ring_maps();
     // From the next line on libc's system calls come through skep_trap_entry().
-    if (divert_libc(h, c.fds[2]))
+    diverted = divert_libc(h, c.fds[2]);
+    if (diverted)
       skep_interest_session = session.window.rom->interest;
     else
       note("runs untraced: the libc of a process is not the one this session knows, or its memory leaves no room for stubs");
@@ -162,12 +180,17 @@ void start(const char* const* envp) {
     session.active = false;
   }
   for (u32 i = 0; i < c.n_fds; ++i) sys(NR_close, c.fds[i]);
-  if (mapped) fire_exec_exit();
+  if (diverted) fire_exec_exit();
+  return diverted;
 }
 
 }  // namespace
 }  // namespace skep::agent
 
 extern "C" __attribute__((constructor, visibility("hidden"))) void skep_agent_start(int, char**, char** envp) {
-  skep::agent::start(envp);
+  using namespace skep::agent;
+  const char* dir = find_env(envp, "SKEP_SESSION");
+  if (dir == nullptr || *dir == '\0') return;
+  // It was to be traced and is not: at least it does not reach the machine's own bpf(2).
+  if (!start(envp, dir)) fence_image(Image::Static);
 }

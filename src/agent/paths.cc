@@ -229,6 +229,12 @@ void on_mkdir(TrapFrame* f) { make_dir(f, 0); }
 void on_mkdirat(TrapFrame* f) { make_dir(f, 1); }
 void on_mknod(TrapFrame* f) { make_node(f, 0); }
 void on_mknodat(TrapFrame* f) { make_node(f, 1); }
+void on_symlink(TrapFrame* f) { replace_one(f, 1); }
+void on_symlinkat(TrapFrame* f) { replace_one(f, 2); }
+void on_umount2(TrapFrame* f) {
+  char real[4096];
+  if (resolve(f->di, real)) f->answer(-16 /* EBUSY */);
+}
 void on_two_paths(TrapFrame* f) { replace_two(f, 0, 1); }
 void on_two_pathsat(TrapFrame* f) { replace_two(f, 1, 3); }
 

@@ -5,11 +5,13 @@
 namespace skep::agent {
 namespace {
 
-constexpr u64 CLONE_VM_ = 0x100, CLONE_VFORK_ = 0x4000, CLONE_SETTLS_ = 0x80000;
+constexpr u64 CLONE_VM_ = 0x100, CLONE_FILES_ = 0x400, CLONE_VFORK_ = 0x4000, CLONE_SETTLS_ = 0x80000;
 constexpr s32 PARKED_AT_MOST = 1023;  // within everybody's select() and default RLIMIT_NOFILE
 
 /// A child in an address space of its own and on the same stack: it may come back through our frame. Others must not.
 void on_new_task(TrapFrame* f, u64 flags, u64 stack) {
+  // A child with our memory and fds of its own could connect only for itself: the connection has to be there before.
+  if ((flags & CLONE_VM_) != 0 && (flags & CLONE_FILES_) == 0) registered();
   if ((flags & CLONE_VM_) != 0 && (flags & (CLONE_VFORK_ | CLONE_SETTLS_)) == 0) session.shared_tls = true;
   if ((flags & CLONE_VM_) == 0 && stack == 0) f->action = Action::Watched;
 }
@@ -29,10 +31,13 @@ s32 park_fd(s32 fd, bool cloexec) {
   return fd;
 }
 
+bool in_vfork_child() { return process->pid != 0 && sys(NR_getpid) != process->pid; }
+
 bool own_fd(s64 fd) { return fd >= 0 && (fd == process->control - 1 || fd == session.liveness); }
 
 void on_clone(TrapFrame* f) { on_new_task(f, f->di, f->si); }
 void on_fork(TrapFrame* f) { on_new_task(f, 0, 0); }
+void on_vfork(TrapFrame* f) { on_new_task(f, CLONE_VM_ | CLONE_VFORK_, 0); }
 void on_clone3(TrapFrame* f) {
   u64 args[8] = {};  // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls
   if (f->si < sizeof args || read_user(args, f->di, sizeof args) != 0) return;
@@ -41,11 +46,14 @@ void on_clone3(TrapFrame* f) {
 
 void after_fork(TrapFrame* f) {
   if (f->ax != 0) return;
-  // The kernel has wiped *process. What is left of the parent's connection is its descriptor.
-  if (session.inherited_control >= 0) sys(NR_close, session.inherited_control);
+  // The kernel has wiped *process. What is left of the parent's connection is its descriptor; while that is open the host keeps what the
+  // parent has mapped, so a child that has the mappings too says hello before it closes it.
+  process->pid = static_cast<s32>(sys(NR_getpid));
+  const s32 inherited = session.inherited_control;
   session.inherited_control = -1;
-  thread.in_run = 0;
-  thread.stack = 0;
+  if (has_mappings != 0) registered();
+  if (inherited >= 0) sys(NR_close, inherited);
+  thread.in_run = 0;  // a run that a signal handler's fork interrupted is the parent's
 }
 
 void on_close(TrapFrame* f) {

@@ -186,6 +186,7 @@ bool identify(s32 fd, WireObject* out) {
   HostCall c{};
   c.op = WireOp::Identify;
   c.a[0] = st.ino;
+  c.a[1] = st.dev;
   c.payload = out;
   c.payload_cap = sizeof *out;
   if (host_call(c) < 0 || c.payload_len != sizeof *out) return false;
@@ -277,7 +278,6 @@ void after_select(TrapFrame* f) {
 
 void on_epoll_ctl(TrapFrame* f) {
   constexpr u64 ADD = 1, DEL = 2;
-  if (load_relaxed(&bpf_client) == 0) return;
   const s32 epfd = static_cast<s32>(f->di), fd = static_cast<s32>(f->dx);
   u8 event[12];  // packed: events, data
   u64 data = 0;

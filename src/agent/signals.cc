@@ -11,6 +11,7 @@ namespace skep::agent {
 namespace {
 
 constexpr int SIGBUS_ = 7, SIGSEGV_ = 11;
+constexpr int BOTH[] = {SIGSEGV_, SIGBUS_};
 constexpr u64 OUR_BITS = 1ULL << (SIGSEGV_ - 1) | 1ULL << (SIGBUS_ - 1);
 constexpr u64 SA_SIGINFO_ = 4, SA_RESTORER_ = 0x04000000, SA_ONSTACK_ = 0x08000000, SA_RESETHAND_ = 0x80000000, SA_NODEFER_ = 0x40000000;
 constexpr u64 SIG_DFL_ = 0, SIG_IGN_ = 1;
@@ -43,6 +44,15 @@ void on_fault(int sig, void* info, u8* uc) {
     return;
   }
   KernelSigaction* app = shown_of(static_cast<u64>(sig));
+  const u64 bit = 1ULL << (sig - 1);
+  if ((thread.blocked & bit) != 0) {
+    // The program believes it blocked: what was sent waits, and a fault kills. Linux: kernel/signal.c:force_sig_info_to_task()
+    if (code <= 0)
+      thread.pending |= bit;
+    else
+      raise_default(sig);
+    return;
+  }
   const u64 handler = load_acquire(&app->handler);
   if (handler == SIG_DFL_ || handler == SIG_IGN_) {
     if (code <= 0 && handler == SIG_IGN_) return;  // sent by someone, ignored
@@ -59,7 +69,9 @@ void install(int sig, const KernelSigaction& app) {
   KernelSigaction k = app;
   const bool own = app.handler == SIG_DFL_ || app.handler == SIG_IGN_;
   k.handler = reinterpret_cast<u64>(&on_fault);
-  k.restorer = reinterpret_cast<u64>(&skep_sigreturn);
+  // Unwinders know a signal frame by its return address: the program's own, where it gave one.
+  const bool has_restorer = !own && (app.flags & SA_RESTORER_) != 0 && app.restorer != 0;
+  k.restorer = has_restorer ? app.restorer : reinterpret_cast<u64>(&skep_sigreturn);
   k.flags = (own ? SA_ONSTACK_ : app.flags & ~SA_RESETHAND_) | SA_SIGINFO_ | SA_RESTORER_;
   k.mask = own ? 0 : app.mask & ~OUR_BITS;
   // A fault inside the program's handler must still reach us when that handler makes a guarded copy happen.
@@ -70,7 +82,6 @@ void install(int sig, const KernelSigaction& app) {
 }  // namespace
 
 void take_fault_signals() {
-  constexpr int BOTH[] = {SIGSEGV_, SIGBUS_};
   for (const int sig : BOTH) {
     KernelSigaction old{};
     sys(NR_rt_sigaction, sig, 0, &old, 8);
@@ -100,7 +111,8 @@ void on_rt_sigaction(TrapFrame* f) {
   KernelSigaction next{};
   if (f->si != 0 && read_user(&next, f->si, sizeof next) != 0) return f->answer(-EFAULT_);
   const KernelSigaction old = *app;
-  if (f->si != 0) {
+  // A vfork child's dispositions are its own and end with its exec; what is kept here is its parent's.
+  if (f->si != 0 && !in_vfork_child()) {
     *app = next;
     install(static_cast<int>(f->di), next);
   }
@@ -123,6 +135,10 @@ void on_rt_sigprocmask(TrapFrame* f) {
     if (f->di == 2) thread.blocked = set & OUR_BITS;
   }
   old |= believed;
+  const u64 due = thread.pending & ~thread.blocked;
+  thread.pending &= ~due;
+  for (const int sig : BOTH)
+    if ((due >> (sig - 1) & 1) != 0) sys(NR_tgkill, sys(NR_getpid), sys(NR_gettid), sig);
   if (f->dx != 0 && write_user(f->dx, &old, sizeof old) != 0) return f->answer(-EFAULT_);
   f->answer(0);
 }

@@ -18,15 +18,7 @@ bool on_agent_stack(u64 sp) { return area != nullptr && sp - reinterpret_cast<u6
 
 void give(u32 index) { fetch_and(&process->stacks_taken, ~(1ULL << index)); }
 
-bool on_alternate_stack() {
-  struct {
-    void* sp;
-    s32 flags, pad;
-    u64 size;
-  } ss{};
-  sys(NR_sigaltstack, 0, &ss);
-  return (ss.flags & 1) != 0;
-}
+bool on_alternate_stack(u64 sp) { return sp - thread.alt_sp < thread.alt_size; }
 
 }  // namespace
 
@@ -37,7 +29,38 @@ bool map_stacks() {
   return true;
 }
 
-bool left_behind(u64 sp) { return !session.shared_tls && !on_agent_stack(sp) && !on_alternate_stack(); }
+bool left_behind(u64 sp) { return !session.shared_tls && !on_agent_stack(sp) && !on_alternate_stack(sp); }
+
+void after_sigaltstack(TrapFrame* f) {
+  struct {
+    u64 sp;
+    s32 flags, pad;
+    u64 size;
+  } ss;
+  if (f->ax != 0 || f->di == 0 || read_user(&ss, f->di, sizeof ss) != 0) return;
+  thread.alt_sp = ss.sp;
+  thread.alt_size = (ss.flags & 2 /* SS_DISABLE */) != 0 ? 0 : ss.size;
+}
+void on_sigaltstack(TrapFrame* f) { f->action = Action::Watched; }
+
+/// A handler on the alternate stack has called us and we have left that stack: the kernel must not start the next handler at its top.
+bool leave_alternate_stack(const TrapFrame* f) {
+  if (thread.alt_size == 0 || f->stack == 0 || !on_alternate_stack(f->sp)) return false;
+  struct {
+    u64 sp;
+    s32 flags, pad;
+    u64 size;
+  } off{0, 2 /* SS_DISABLE */, 0, 0};
+  return sys(NR_sigaltstack, &off, 0) == 0;
+}
+void return_to_alternate_stack() {
+  struct {
+    u64 sp;
+    s32 flags, pad;
+    u64 size;
+  } on{thread.alt_sp, 0, 0, thread.alt_size};
+  sys(NR_sigaltstack, &on, 0);
+}
 
 }  // namespace skep::agent
 
@@ -46,8 +69,9 @@ using namespace skep::agent;
 
 void* skep_stack_take(TrapFrame* f) {
   f->stack = 0;
-  if (area == nullptr || session.shared_tls) return nullptr;
-  if (thread.stack != 0 && left_behind(f->sp)) {
+  if (area == nullptr) return nullptr;
+  const bool own_tls = !session.shared_tls;
+  if (own_tls && thread.stack != 0 && left_behind(f->sp)) {
     for (u32 s = thread.stack; s != 0;) {
       const u32 below = stack_below[s - 1];
       give(s - 1);
@@ -55,6 +79,10 @@ void* skep_stack_take(TrapFrame* f) {
     }
     thread.stack = 0;
   }
+  // A fork from a signal handler: the page was wiped, but what the handler interrupted still lies on its stack.
+  u64 mine = 0;
+  for (u32 s = own_tls ? thread.stack : 0; s != 0; s = stack_below[s - 1]) mine |= 1ULL << (s - 1);
+  if (mine != 0) fetch_or(&process->stacks_taken, mine);
   u64 taken = load_relaxed(&process->stacks_taken);
   for (;;) {
     const u64 free = ~taken & ((1ULL << AGENT_STACKS) - 1);
@@ -65,14 +93,16 @@ void* skep_stack_take(TrapFrame* f) {
     // Below each stack stays a page that nobody may touch.
     static u32 opened;
     if ((load_relaxed(&opened) >> i & 1) == 0) {
-      if (sys(NR_mprotect, base, AGENT_STACK_SIZE, 3) != 0) {
+      if (session.seccomp || sys(NR_mprotect, base, AGENT_STACK_SIZE, 3) != 0) {
         give(i);
         return nullptr;
       }
       fetch_or(&opened, 1u << i);
     }
-    stack_below[i] = static_cast<u8>(thread.stack);
-    thread.stack = i + 1;
+    if (own_tls) {
+      stack_below[i] = static_cast<u8>(thread.stack);
+      thread.stack = i + 1;
+    }
     f->stack = i + 1;
     return base + AGENT_STACK_SIZE;
   }
@@ -81,6 +111,6 @@ void* skep_stack_take(TrapFrame* f) {
 void skep_stack_give(TrapFrame* f) {
   if (f->stack == 0) return;
   const u32 i = static_cast<u32>(f->stack - 1);
-  thread.stack = stack_below[i];
+  if (!session.shared_tls) thread.stack = stack_below[i];
   give(i);
 }

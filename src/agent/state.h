@@ -22,8 +22,12 @@ struct Session {
   const char* agent_path;  ///< of this shared object, for children (in the environment block, lives as long as the image)
   char agent_path_buf[512];
   u64 ring_generation;
+  OwnerId last_owner;     ///< ours, or in a fork child its parent's
   s32 inherited_control;  ///< the parent's connection, closed in a fork child
   s32 liveness;        ///< fd number of the inherited liveness pipe, -1 when there is none
+  char liveness_var[32];  ///< SKEP_LIVENESS=N and SKEP_TOKEN=..., to be put back into environments that lost them
+  char token_var[64];
+  u64 token[2];        ///< shows the host that we were told of this session
 };
 extern Session session;
 
@@ -31,7 +35,7 @@ struct Process {
   u32 lock;            ///< control connection: 0 free, 1 taken
   u32 dead;            ///< the host is gone or refused
   s32 control;         ///< fd + 1
-  u32 pad;
+  s32 pid;             ///< whose page this is; 0 in a child that came by a way not seen. A vfork child finds its parent's here
   OwnerId owner;       ///< 0 until the host has said hello
   u64 stacks_taken;    ///< bit mask
 };
@@ -42,10 +46,13 @@ struct Thread {
   u32 in_run;          ///< run slot index + 1 while a program runs
   u64 in_run_seq;
   u64 blocked;         ///< SIGSEGV/SIGBUS bits that the program believes blocked
+  u64 pending;         ///< of those, sent meanwhile
+  u64 alt_sp, alt_size;  ///< the alternate signal stack, size 0: none
 };
 extern __thread Thread thread __attribute__((tls_model("initial-exec")));
 
 constexpr u32 AGENT_STACKS = 32;
-constexpr u64 AGENT_STACK_SIZE = 64 << 10;
+/// Signal handlers of the program that interrupt us run here too. Only what is touched costs memory.
+constexpr u64 AGENT_STACK_SIZE = 1 << 20;
 
 }  // namespace skep::agent

@@ -42,10 +42,13 @@ constexpr Entry TABLE[] = {
     {NR_clone, on_clone, after_fork},
     {NR_clone3, on_clone3, after_fork},
     {NR_fork, on_fork, after_fork},
+    {NR_vfork, on_vfork, nullptr},
     {NR_execve, on_execve, nullptr},
     {NR_execveat, on_execveat, nullptr},
     {NR_rt_sigaction, on_rt_sigaction, nullptr},
     {NR_rt_sigprocmask, on_rt_sigprocmask, nullptr},
+    {NR_sigaltstack, on_sigaltstack, after_sigaltstack},
+    {151 /* mlockall */, on_mlockall, nullptr},
     {NR_rt_sigsuspend, on_rt_sigsuspend, nullptr},
     {NR_prctl, on_prctl, nullptr},
     {NR_seccomp, on_seccomp, nullptr},
@@ -68,6 +71,15 @@ constexpr Entry TABLE[] = {
     {NR_statfs, on_statfs, nullptr},
     {NR_fstatfs, on_fstatfs, nullptr},
     {NR_mount, on_mount, nullptr},
+    {NR_umount2, on_umount2, nullptr},
+    {NR_symlink, on_symlink, nullptr},
+    {NR_symlinkat, on_symlinkat, nullptr},
+    {76 /* truncate */, on_path0, nullptr},
+    {94 /* lchown */, on_path0, nullptr},
+    {260 /* fchownat */, on_pathat, nullptr},
+    {280 /* utimensat */, on_pathat, nullptr},
+    {188 /* setxattr */, on_path0, nullptr},
+    {192 /* lgetxattr */, on_path0, nullptr},
     {NR_rename, on_two_paths, nullptr},
     {NR_link, on_two_paths, nullptr},
     {NR_openat, on_pathat, nullptr},
@@ -114,8 +126,7 @@ void fill_table() {
 
 }  // namespace skep::agent
 
-void skep_trap_c(TrapFrame* f) {
-  f->nr = static_cast<u64>(f->ax);
+static void trap(TrapFrame* f) {
   const u8 session_wants = f->nr < MAX_SYSCALLS ? load_relaxed(&skep_interest_session[f->nr]) : 0;
   if ((session_wants & INTEREST_ENTER) != 0) fire_enter(f);
   if (const Entry* e = entry_of(f->nr)) e->enter(f);
@@ -127,8 +138,17 @@ void skep_trap_c(TrapFrame* f) {
     f->action = Action::Watched;
 }
 
+void skep_trap_c(TrapFrame* f) {
+  f->nr = static_cast<u64>(f->ax);
+  const bool left = leave_alternate_stack(f);
+  trap(f);
+  if (left) return_to_alternate_stack();
+}
+
 void skep_exit_c(TrapFrame* f) {
+  const bool left = leave_alternate_stack(f);
   if (f->changed != 0) *f->slot(static_cast<int>(f->changed) - 1) = f->original;
   if (const Entry* e = entry_of(f->nr); e != nullptr && e->leave != nullptr) e->leave(f);
   if (f->want_exit != 0) fire_exit(f, f->ax);
+  if (left) return_to_alternate_stack();
 }

@@ -12,7 +12,7 @@
 // What user space or a hostile process writes into the user page and RingCtl makes records lost or garbled; no access leaves the
 // ring's pages. Freestanding. Linux: kernel/events/ring_buffer.c, kernel/events/core.c:perf_output_sample()
 #pragma once
-#include "maps/run_ctx.h"
+#include "shm/op_ctx.h"
 #include "uapi/perf_event.h"
 
 namespace skep {

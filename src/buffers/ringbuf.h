@@ -18,7 +18,7 @@
 // Everything but the RingDesc may be scribbled on by any process of the session. Then records are lost or read as garbage; no
 // access leaves the ring's own pages, no loop runs without a bound. Freestanding.
 #pragma once
-#include "maps/run_ctx.h"
+#include "shm/op_ctx.h"
 
 namespace skep {
 

@@ -78,6 +78,7 @@ std::string find_command(const std::string& name) {
   if (image != Image::OtherLibc && image != Image::Other32 && image != Image::Unreadable)
     setenv("LD_PRELOAD", old == nullptr || *old == '\0' ? agent.c_str() : (agent + ":" + old).c_str(), 1);
   setenv("SKEP_SESSION", session.dir.c_str(), 1);
+  setenv("SKEP_TOKEN", session.token.c_str(), 1);
   setenv("SKEP_LIVENESS", std::to_string(park(session.liveness.get())).c_str(), 1);
   std::vector<char*> argv;
   for (const std::string& a : options.command) argv.push_back(const_cast<char*>(a.c_str()));

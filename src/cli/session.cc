@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -61,37 +62,65 @@ bool read_all(int fd, void* to, std::size_t n, UniqueFd* fd_out) {
   return true;
 }
 
-std::string random_suffix() {
+u64 random_word() {
   u64 r = 0;
-  if (getrandom(&r, sizeof r, 0) != static_cast<ssize_t>(sizeof r)) r = static_cast<u64>(getpid()) * 0x9e3779b97f4a7c15ULL;
-  return fmt::format("{:012x}", r & 0xffffffffffffULL);
+  while (getrandom(&r, sizeof r, 0) != static_cast<ssize_t>(sizeof r)) {
+  }
+  return r;
 }
 
 Problem make_base(const std::string& base) {
   std::error_code ec;
-  std::filesystem::create_directories(base, ec);
+  const bool made = std::filesystem::create_directories(base, ec);
   struct stat st {};
   if (ec || stat(base.c_str(), &st) != 0)
     return fmt::format("cannot make {}: {} (SKEP_RUNTIME_DIR names another place)", base, ec ? ec.message() : std::strerror(errno));
   if (st.st_uid != geteuid()) return fmt::format("{} belongs to uid {} (SKEP_RUNTIME_DIR names another place)", base, st.st_uid);
   // Others may pass through to a session that root told them of, and not look around.
-  if (chmod(base.c_str(), geteuid() == 0 ? 0711 : 0700) != 0 || access(base.c_str(), W_OK) != 0)
+  if ((made && chmod(base.c_str(), geteuid() == 0 ? 0711 : 0700) != 0) || access(base.c_str(), W_OK) != 0)
     return fmt::format("cannot write to {}: {} (SKEP_RUNTIME_DIR names another place)", base, std::strerror(errno));
   return {};
+}
+
+/// A directory of ours by its name, NAME.<12 hex digits>, and with a socket of ours in it.
+bool looks_like_session(const std::filesystem::path& dir) {
+  const std::string leaf = dir.filename().string();
+  const std::size_t dot = leaf.rfind('.');
+  if (dot == std::string::npos || leaf.size() - dot != 13 || leaf.find_first_not_of("0123456789abcdef", dot + 1) != std::string::npos) return false;
+  struct stat st {};
+  return lstat((dir / "ctl").c_str(), &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid();
 }
 
 /// Removes what hosts that were killed left behind.
 void sweep(const std::string& base) {
   std::error_code ec;
   for (const auto& e : std::filesystem::directory_iterator(base, ec)) {
-    if (access((e.path() / "ctl").c_str(), F_OK) != 0) continue;  // just being made, or none of ours
+    if (!looks_like_session(e.path())) continue;  // just being made, or none of ours
     if (connect_to(e.path().string()) || errno != ECONNREFUSED) continue;
     std::error_code ignored;
     std::filesystem::remove_all(e.path(), ignored);
   }
 }
 
-[[noreturn]] void run_host(const std::string& dir, int ready) {
+/// One at a time looks for a session and starts it, so that two with one name become one.
+UniqueFd lock_base(const std::string& base) {
+  UniqueFd fd(open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd) flock(fd.get(), LOCK_EX);
+  return fd;
+}
+
+bool write_token(const std::string& dir, const std::string& token) {
+  const UniqueFd fd(open((dir + "/token").c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  return fd && write(fd.get(), token.data(), token.size()) == static_cast<ssize_t>(token.size());
+}
+
+std::string read_token(const std::string& dir) {
+  char text[64] = {};
+  const UniqueFd fd(open((dir + "/token").c_str(), O_RDONLY | O_CLOEXEC));
+  return fd && read(fd.get(), text, sizeof text - 1) > 0 ? text : "";
+}
+
+[[noreturn]] void run_host(const std::string& dir, const u64 (&token)[2], int ready) {
   setsid();
   const int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
@@ -99,7 +128,7 @@ void sweep(const std::string& base) {
     if (fd != ready) close(fd);
   if (chdir("/") != 0) _exit(1);
   unsetenv("LD_PRELOAD");
-  HostOptions options{dir, possible_cpus()};
+  HostOptions options{dir, {token[0], token[1]}, possible_cpus()};
   Result<std::unique_ptr<Host>> host = Host::create(options);
   const int error = host.ok() ? 0 : host.error().value();
   (void)!write(ready, &error, sizeof error);
@@ -110,19 +139,19 @@ void sweep(const std::string& base) {
   }
   std::error_code ec;
   std::filesystem::remove_all(dir, ec);
-  std::filesystem::remove(std::filesystem::path(dir).parent_path(), ec);  // when it was the last one
+  if (getenv("SKEP_RUNTIME_DIR") == nullptr) std::filesystem::remove(std::filesystem::path(dir).parent_path(), ec);  // when it was the last
   _exit(error == 0 ? 0 : 1);
 }
 
 /// In a process of its own, child of nobody here.
-Problem start_host(const std::string& dir) {
+Problem start_host(const std::string& dir, const u64 (&token)[2]) {
   int ready[2];
   if (pipe2(ready, O_CLOEXEC) != 0) return fmt::format("pipe: {}", std::strerror(errno));
   const pid_t middle = fork();
   if (middle < 0) return fmt::format("fork: {}", std::strerror(errno));
   if (middle == 0) {
     const pid_t host = fork();
-    if (host == 0) run_host(dir, ready[1]);
+    if (host == 0) run_host(dir, token, ready[1]);
     _exit(host < 0 ? 1 : 0);
   }
   close(ready[1]);
@@ -179,19 +208,24 @@ Problem open_session(const std::string& name, SessionHandle* out) {
   if (name.size() > 32) return "a session's name has at most 32 characters";
   const std::string base = runtime_dir();
   if (Problem p = make_base(base); !p.empty()) return p;
+  const UniqueFd alone = lock_base(base);
   sweep(base);
   out->name = name.empty() ? fmt::format("s{}", getpid()) : name;
   if (!name.empty())
     for (const std::string& dir : live_sessions())
       if (session_name(dir) == name) {
         out->dir = dir;
+        out->token = read_token(dir);
         if (ask_host(dir, WireOp::Liveness, nullptr, &out->liveness) == 0 && out->liveness) return {};
       }
-  out->dir = fmt::format("{}/{}.{}", base, out->name, random_suffix());
+  out->dir = fmt::format("{}/{}.{:012x}", base, out->name, random_word() & 0xffffffffffffULL);
   if (out->dir.size() > MAX_DIR) return fmt::format("the path {} is too long for a session (SKEP_RUNTIME_DIR names another place)", out->dir);
-  if (mkdir(out->dir.c_str(), 0755) != 0 || chmod(out->dir.c_str(), geteuid() == 0 ? 0755 : 0700) != 0)
+  if ((mkdir(out->dir.c_str(), 0755) != 0 && (!make_base(base).empty() || mkdir(out->dir.c_str(), 0755) != 0)) || chmod(out->dir.c_str(), geteuid() == 0 ? 0755 : 0700) != 0)
     return fmt::format("cannot make {}: {}", out->dir, std::strerror(errno));
-  if (Problem p = start_host(out->dir); !p.empty()) return p;
+  const u64 token[2] = {random_word(), random_word()};
+  out->token = fmt::format("{:016x}{:016x}", token[0], token[1]);
+  if (!write_token(out->dir, out->token)) return fmt::format("cannot write in {}: {}", out->dir, std::strerror(errno));
+  if (Problem p = start_host(out->dir, token); !p.empty()) return p;
   if (ask_host(out->dir, WireOp::Liveness, nullptr, &out->liveness) != 0 || !out->liveness) return "the session's host does not answer";
   return {};
 }

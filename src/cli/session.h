@@ -11,6 +11,7 @@ namespace skep::cli {
 /// A session's directory, <runtime>/NAME.RANDOM, and a write end of its liveness pipe, which keeps it alive.
 struct SessionHandle {
   std::string name, dir;
+  std::string token;  ///< 32 hex digits
   UniqueFd liveness;
 };
 

@@ -1,7 +1,7 @@
 // helpers: one run of a program, and what the process it runs in supplies. Freestanding: also compiled into the agent.
 #pragma once
 #include "isa/insn.h"
-#include "maps/run_ctx.h"
+#include "shm/op_ctx.h"
 
 namespace skep {
 

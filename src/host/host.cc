@@ -88,7 +88,16 @@ struct Host::DoorbellThread {
   std::thread thread;
 };
 
-Host::Host(std::unique_ptr<WindowHost> window, std::string root) : kernel_(std::move(window)), files_(root), pins_(root + "/sys/fs/bpf") {}
+Host::Host(std::unique_ptr<WindowHost> window, const HostOptions& options)
+    : token_{options.token[0], options.token[1]},
+      kernel_(std::move(window)),
+      files_(options.session_dir + "/root"),
+      pins_(options.session_dir + "/root/sys/fs/bpf") {}
+
+bool Host::may_ask(const Client& client, const WireRequest& r) const {
+  if (client.trusted || client.who.uid == geteuid() || client.who.uid == 0) return true;
+  return r.op == WireOp::Hello && r.a[1] == token_[0] && r.a[2] == token_[1];
+}
 
 Host::~Host() {
   doorbell_.reset();
@@ -101,7 +110,7 @@ Result<std::unique_ptr<Host>> Host::create(const HostOptions& options) {
   nofile.rlim_cur = nofile.rlim_max;
   setrlimit(RLIMIT_NOFILE, &nofile);
   signal(SIGPIPE, SIG_IGN);
-  std::unique_ptr<Host> host(new Host(TRY(WindowHost::create(options.nr_cpus)), options.session_dir + "/root"));
+  std::unique_ptr<Host> host(new Host(TRY(WindowHost::create(options.nr_cpus)), options));
   if (!host->files_.create()) return Errno(errno);
   host->libc_ = TRY(PatchedLibc::build());
   int pipe_fds[2];
@@ -132,12 +141,14 @@ Status Host::start_listening(const std::string& dir) {
   listener_ = UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un addr{};
   addr.sun_family = AF_UNIX;
-  const std::string path = dir + "/ctl";
+  const std::string path = dir + "/ctl", temp = path + ".new";
   if (!listener_ || path.size() >= sizeof addr.sun_path) return Errno(ENAMETOOLONG);
-  std::memcpy(addr.sun_path, path.c_str(), path.size() + 1);
+  if (temp.size() >= sizeof addr.sun_path) return Errno(ENAMETOOLONG);
+  std::memcpy(addr.sun_path, temp.c_str(), temp.size() + 1);
   if (bind(listener_.get(), reinterpret_cast<const sockaddr*>(&addr), sizeof addr) != 0) return Errno(errno);
-  chmod(path.c_str(), 0666);
-  if (listen(listener_.get(), 4096) != 0) return Errno(errno);
+  chmod(temp.c_str(), 0666);
+  // Under its name only once it answers: whoever sweeps up after dead hosts looks for sockets that do not.
+  if (listen(listener_.get(), 4096) != 0 || rename(temp.c_str(), path.c_str()) != 0) return Errno(errno);
   watch(listener_.get(), EPOLLIN);
   return ok_status();
 }
@@ -164,7 +175,7 @@ void Host::accept_all() {
     ucred cred{};
     socklen_t len = sizeof cred;
     if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) continue;
-    // A session is its user's. One that root started is open to all who were told its unguessable directory.
+    // A session is its user's. One that root started is open to all who were told its token.
     if (geteuid() != 0 && cred.uid != geteuid() && cred.uid != 0) continue;
     const int n = fd.get();
     Client c;
@@ -207,7 +218,7 @@ void Host::run() {
       continue;
     }
     // Nobody yet: whoever started us may still be on the way. Nobody any more: once more round, for a process between two images.
-    if (started_ || ++idle > STARTUP_ROUNDS) break;
+    if (++idle > (started_ ? 1 : STARTUP_ROUNDS)) break;
   }
 }
 
@@ -217,6 +228,8 @@ bool Host::serve(Client& client) {
     if (!frame) break;
     const std::optional<Request> request = parse_request(*frame);
     if (!request) return false;
+    if (!may_ask(client, request->head)) return false;
+    client.trusted = true;
     drain();
     handle(client, *request);
   }
@@ -286,7 +299,7 @@ Reply Host::dispatch(Client& client, const Request& request, RemoteCaller& calle
       const Result<std::string> text = caller.read_string(r.a[0], 4096);
       if (!text.ok()) return failed(text.error().value());
       if (r.op == WireOp::Note) {
-        if (kernel_.doctor.lines().size() < 1000) kernel_.doctor.note(*text);
+        kernel_.doctor.note(*text);
         return reply;
       }
       const std::string real = files_.resolve(*text);
@@ -302,7 +315,7 @@ Reply Host::hello(Client& client, const Request& request) {
   Reply reply;
   WindowHost& w = kernel_.window();
   // The same process again: an exec, or a connection made anew. What an old image held is void.
-  if ((request.head.a[0] & HELLO_EXEC) != 0)
+  if ((request.head.a[0] & HELLO_EXEC) != 0 && client.who.pid != 0)
     for (u32 i = 1; i < owners_.size(); ++i)
       if (owners_[i].id != 0 && owners_[i].pid == client.who.pid) owner_gone(i);
   if (client.owner == 0) {
@@ -328,6 +341,16 @@ Reply Host::hello(Client& client, const Request& request) {
     }
     client.owner = index;
   }
+  client.owner_id = owners_[client.owner].id;
+  // A fork child has its parent's mappings: what they hold, it holds.
+  if ((request.head.a[0] & HELLO_EXEC) == 0 && request.head.a[3] != 0)
+    for (auto& [fd, parent] : clients_) {
+      if (&parent == &client || parent.owner_id != request.head.a[3] || parent.who.uid != client.who.uid) continue;
+      for (const Mapping& m : parent.mappings) {
+        hold_mapping(m.object, m.writable, +1);
+        client.mappings.push_back(m);
+      }
+    }
   WireHello h{};
   const RomHeader* rom = w.rom();
   h.rom_base = rom->rom_base;
@@ -388,6 +411,7 @@ Result<UniqueFd> Host::make_fd(const std::shared_ptr<File>& file) {
   fcntl(write_end.get(), F_SETPIPE_SZ, 4096);
   struct stat st {};
   if (fstat(read_end.get(), &st) != 0) return Errno(errno);
+  file->dev = st.st_dev;
   file->ino = st.st_ino;
   const int w = write_end.get();
   epoll_event e{};
@@ -481,7 +505,7 @@ void Host::unmapped(Client& client, u64 addr, u64 len) {
 
 Reply Host::identify(const Request& request, RemoteCaller&) {
   const auto it = kernel_.files.find(request.head.a[0]);
-  if (it == kernel_.files.end()) return failed(ENOENT);
+  if (it == kernel_.files.end() || it->second->dev != request.head.a[1]) return failed(ENOENT);
   WireObject o{};
   o.ino = request.head.a[0];
   o.mode = it->second->mode;
@@ -542,13 +566,9 @@ void Host::owner_gone(u32 index) {
   }
   o = Owner{};
   free_owners_.push_back(index);
-  for (auto& [fd, c] : clients_) {
-    if (c.owner != index) continue;
-    c.owner = 0;
-    unmapped(c, 0, ~0ULL & ~(PAGE_SIZE - 1));
-    for (auto& [token, plan] : c.planned) hold_mapping(plan.first, plan.second, -1);
-    c.planned.clear();
-  }
+  // Its mappings go with its connection, which a fork child keeps open until it has made them its own.
+  for (auto& [fd, c] : clients_)
+    if (c.owner == index) c.owner = 0;
 }
 
 void Host::recover_slots(OwnerId owner) {
@@ -563,6 +583,7 @@ void Host::recover_slots(OwnerId owner) {
     slot_recover(w, slot, SlotRecovery{recover_intent, ringbuf_recover_record});
   }
   recovering = nullptr;
+  serve_doorbell();  // a wake-up whose producer died is still owed
 }
 
 void Host::drop_client(int fd) {
@@ -615,10 +636,12 @@ static bool append_trace_line(void* arg, const void* data, u32 size) {
 
 void Host::pump_trace() {
   if (!trace_fifo_) return;
-  do {
-    ringbuf_consume(trace_ring_, append_trace_line, &trace_backlog_, 100000);
+  // Bounded: a record that is never committed, or positions that lie, must not keep us here.
+  for (int round = 0; round < 8; ++round) {
+    const long taken = ringbuf_consume(trace_ring_, append_trace_line, &trace_backlog_, 100000);
     ring_arm(*trace_ring_);
-  } while (bpf_ring_readable(*trace_ring_) && trace_backlog_.size() < TRACE_BACKLOG);
+    if (taken <= 0 || !bpf_ring_readable(*trace_ring_)) break;
+  }
   while (!trace_backlog_.empty()) {
     const std::size_t line = trace_backlog_.find('\n') + 1;
     if (write(trace_fifo_.get(), trace_backlog_.data(), line) < 0) break;

@@ -16,6 +16,7 @@ namespace skep {
 
 struct HostOptions {
   std::string session_dir;  ///< exists, private; gets `ctl` and `root/`
+  u64 token[2] = {};        ///< what another user's process has to show
   u32 nr_cpus = 1;
 };
 
@@ -30,7 +31,7 @@ class Host {
   void run();
 
  private:
-  explicit Host(std::unique_ptr<WindowHost> window, std::string root);
+  Host(std::unique_ptr<WindowHost> window, const HostOptions& options);
 
   /// A process's identity: owner of run slots. Outlives its connection until the process itself is known to be gone.
   struct Owner {
@@ -47,6 +48,8 @@ class Host {
     std::unique_ptr<Connection> conn;
     Credentials who;
     u32 owner = 0;  ///< index into owners_, 0: no hello yet
+    bool trusted = false;
+    OwnerId owner_id = 0;  ///< as it was told, kept after the owner is gone: a fork child names it
     std::vector<Mapping> mappings;
     std::unordered_map<u64, std::pair<ObjectRef, bool>> planned;  ///< mmap tokens
   };
@@ -56,6 +59,8 @@ class Host {
     u64 ino;
   };
 
+  /// Another user's process that has not shown the token may only say hello.
+  bool may_ask(const Client& client, const WireRequest& r) const;
   Status start_listening(const std::string& dir);
   Status start_trace();
   void watch(int fd, u32 events);
@@ -84,6 +89,7 @@ class Host {
   std::string doctor_text() const;
   WireCounts counts() const;
 
+  u64 token_[2];
   Kernel kernel_;
   VirtualFiles files_;
   PinStore pins_;

@@ -7,7 +7,7 @@
 //
 // Freestanding: also compiled into the agent.
 #pragma once
-#include "maps/run_ctx.h"
+#include "shm/op_ctx.h"
 
 namespace skep {
 

@@ -6,6 +6,13 @@
 
 namespace skep {
 
+void Doctor::note(std::string text) {
+  if (text.size() > MAX_LENGTH) text.resize(MAX_LENGTH);
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  if (lines_.size() < MAX_LINES || lines_.contains(text)) ++lines_[std::move(text)];
+}
+
 BtfObject::~BtfObject() {
   if (kernel != nullptr && id != 0) kernel->btfs.remove(id);
 }

@@ -151,7 +151,7 @@ constexpr u32 FILE_READ = 1, FILE_WRITE = 2;
 /// clients hold; it ends when the host sees the last of them close.
 struct File {
   u64 serial = 0;
-  u64 ino = 0;  ///< set by whoever makes the fd (host: pipe inode)
+  u64 dev = 0, ino = 0;  ///< set by whoever makes the fd (host: of the pipe)
   ObjectRef object;
   u32 mode = FILE_READ | FILE_WRITE;
   const char* link_text = nullptr;  ///< readlink's text where it differs by how the file was made
@@ -174,10 +174,12 @@ struct Attachment {
 /// One line of `skep doctor`: what was asked for and refused, with how often.
 class Doctor {
  public:
-  void note(std::string text) { ++lines_[std::move(text)]; }
+  /// Text may come from clients: cut, made printable, and no more than MAX_LINES different ones are kept.
+  void note(std::string text);
   const std::map<std::string, u64>& lines() const { return lines_; }
 
  private:
+  static constexpr std::size_t MAX_LINES = 1000, MAX_LENGTH = 300;
   std::map<std::string, u64> lines_;
 };
 

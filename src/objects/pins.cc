@@ -85,8 +85,9 @@ Status PinStore::pin(const std::string& real, ObjectRef object, uid_t uid, gid_t
 Result<ObjectRef> PinStore::get(const std::string& real, uid_t uid, gid_t gid, u32 mode) {
   const FsCredentials as(uid, gid);
   const int flags = mode == FILE_READ ? O_RDONLY : mode == FILE_WRITE ? O_WRONLY : O_RDWR;
-  const UniqueFd fd(open(real.c_str(), flags | O_CLOEXEC));
-  if (!fd) return Errno(errno == EISDIR ? EACCES : errno);
+  // Not to be held up by whatever else somebody put there.
+  const UniqueFd fd(open(real.c_str(), flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd) return Errno(errno == EISDIR || errno == ENXIO ? EACCES : errno);
   struct stat st {};
   if (fstat(fd.get(), &st) != 0) return Errno(errno);
   for (const auto& [wd, pin] : by_watch_)

@@ -23,6 +23,7 @@ constexpr u32 MAX_CPUS = 128;        ///< virtual CPUs at most
 constexpr u32 MAX_RUN_SLOTS = 512;   ///< virtual CPUs first, client slots behind them
 constexpr u32 MAX_RINGS = 4096;      ///< perf rings and BPF ring buffers alive at once
 constexpr u32 MAX_PROC_SLOTS = 65536;
+constexpr u32 MAX_LISTED_MAPS = 16384;  ///< maps that a process may recover a run of its own on; others are left to the host
 constexpr u32 MAX_RESERVATIONS = 16; ///< ring buffer records one run may hold open
 constexpr u64 ROM_SIZE = 1ULL << 30;
 constexpr u64 RAM_SIZE = 64ULL << 30;
@@ -167,6 +168,8 @@ struct RomHeader {
   const ProbeList* exit[MAX_SYSCALLS];
   RingDesc* rings[MAX_RINGS];
   RingMapping ring_maps[MAX_RINGS];
+  MapDesc* maps[MAX_LISTED_MAPS];  ///< live ones: what an intent in RAM may name. Never judged by ROM bytes, some of which clients choose
+  u32 nr_maps;                     ///< entries ever used
 };
 
 struct RamHeader {

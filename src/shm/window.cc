@@ -44,7 +44,7 @@ WindowHost::WindowHost(u64 base)
 Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
   if (nr_cpus == 0 || nr_cpus > MAX_CPUS) return Errno(EINVAL);
   UniqueFd rom(memfd_create("skep-rom", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  UniqueFd ram(memfd_create("skep-ram", MFD_CLOEXEC));
+  UniqueFd ram(memfd_create("skep-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!rom || !ram) return Errno(errno);
   if (ftruncate(rom.get(), ROM_SIZE) != 0 || ftruncate(ram.get(), RAM_SIZE) != 0) return Errno(errno);
   for (int attempt = 0; attempt < 16; ++attempt) {
@@ -61,6 +61,8 @@ Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
     std::unique_ptr<WindowHost> w(new WindowHost(base));
     // Our own writable mapping stays; from here on nobody can make another one.
     fcntl(rom.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    // Nobody takes the pages from under the others.
+    fcntl(ram.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     char path[64];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", rom.get());
     w->rom_ro_fd_ = UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
@@ -90,7 +92,13 @@ Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
 
 WindowHost::~WindowHost() {
   if (!view_) return;
-  for (auto& d : deferred_) d.run();
+  // Whatever is still held back goes now, and what that lets go after it, while the window is there.
+  reclaiming_ = true;
+  while (!deferred_.empty()) {
+    const auto run = std::move(deferred_.front().run);
+    deferred_.pop_front();
+    run();
+  }
   const u64 base = view_.rom->rom_base;
   munmap(reinterpret_cast<void*>(ring_base_of(base)), RINGS_SIZE);
   munmap(reinterpret_cast<void*>(ram_base_of(base)), RAM_SIZE);
@@ -206,7 +214,21 @@ void WindowHost::reclaim() {
   reclaiming_ = false;
 }
 
-void WindowHost::forget_map(MapDesc* desc) { std::erase(live_maps_, desc); }
+void WindowHost::note_map(MapDesc* desc) {
+  live_maps_.push_back(desc);
+  for (u32 i = 0; i < MAX_LISTED_MAPS; ++i) {
+    if (rom()->maps[i] != nullptr) continue;
+    store_release(&rom()->maps[i], desc);
+    if (rom()->nr_maps <= i) store_release(&rom()->nr_maps, i + 1);
+    return;
+  }
+}
+
+void WindowHost::forget_map(MapDesc* desc) {
+  std::erase(live_maps_, desc);
+  for (u32 i = 0; i < rom()->nr_maps; ++i)
+    if (rom()->maps[i] == desc) store_release(&rom()->maps[i], nullptr);
+}
 
 bool WindowHost::is_live_map(u64 addr) const {
   return std::any_of(live_maps_.begin(), live_maps_.end(), [&](const MapDesc* m) { return reinterpret_cast<u64>(m) == addr; });

@@ -56,7 +56,7 @@ class WindowHost {
   u64 rom_in_use() const { return rom_arena_.bytes_in_use(); }
   u64 ram_in_use() const { return ram_arena_.bytes_in_use(); }
   /// True when `addr` is a MapDesc handed out by rom_new and not yet freed (intents of the dead are hostile).
-  void note_map(MapDesc* desc) { live_maps_.push_back(desc); }
+  void note_map(MapDesc* desc);
   void forget_map(MapDesc* desc);
   bool is_live_map(u64 addr) const;
 

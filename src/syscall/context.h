@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "maps/run_ctx.h"
+#include "shm/op_ctx.h"
 #include "objects/objects.h"
 #include "objects/pins.h"
 

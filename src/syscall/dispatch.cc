@@ -91,7 +91,7 @@ Result<s64> run(CallContext& ctx, u32 cmd, u64 addr, u32 size) {
 Result<std::shared_ptr<File>> CallContext::file(s32 fd) {
   const FdIdentity id = TRY(fds.identify(fd));
   const auto it = kernel.files.find(id.ino);
-  if (it == kernel.files.end()) return Errno(EINVAL);
+  if (it == kernel.files.end() || it->second->dev != id.dev) return Errno(EINVAL);
   return it->second;
 }
 

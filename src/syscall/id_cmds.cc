@@ -226,7 +226,7 @@ Result<s64> task_fd_query(CallContext& ctx, const bpf_attr& attr, const UserAttr
   if (stat(task.c_str(), &st) != 0) return Errno(ENOENT);
   if (stat((task + "/fd/" + std::to_string(a.fd)).c_str(), &st) != 0) return Errno(EBADF);
   const auto it = ctx.kernel.files.find(st.st_ino);
-  if (it == ctx.kernel.files.end()) return Errno(ENOTSUPP_);
+  if (it == ctx.kernel.files.end() || it->second->dev != st.st_dev) return Errno(ENOTSUPP_);
   const std::shared_ptr<PerfEvent> event = object_as<PerfEvent>(it->second->object);
   std::shared_ptr<Prog> prog;
   if (event == nullptr || !event->probe) return Errno(ENOTSUPP_);

@@ -40,7 +40,7 @@ class Instance : public FdTable {
   Instance() : kernel_(std::move(WindowHost::create(2)).value()), pins_("") {}
   Result<FdIdentity> identify(s32 fd) override {
     if (fd < 3 || static_cast<std::size_t>(fd) >= files_.size() + 3 || files_[static_cast<std::size_t>(fd) - 3] == nullptr) return Errno(EBADF);
-    return FdIdentity{1, files_[static_cast<std::size_t>(fd) - 3]->ino, 0};
+    return FdIdentity{0, files_[static_cast<std::size_t>(fd) - 3]->ino, 0};
   }
   s64 bpf(u32 cmd, bpf_attr& attr, u32 size = sizeof(bpf_attr)) {
     return with([&](CallContext& ctx) { return skep_bpf(ctx, cmd, reinterpret_cast<u64>(&attr), size); });

@@ -1,5 +1,6 @@
 // syscall: commands on maps. Linux: kernel/bpf/syscall.c
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <cstring>
@@ -80,6 +81,7 @@ Status build(Kernel& kernel, const MapSpec& spec, Map* map) {
     d->ram = *ram;
   }
   map->desc = d;  // from here on ~Map frees what there is
+  if ((spec.map_flags & BPF_F_ZERO_SEED) == 0 && getrandom(&d->hash_seed, sizeof d->hash_seed, 0) < 0) d->hash_seed = 0x9e3779b9;
   w.note_map(d);
   if (spec.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
     d->perf_events = static_cast<RingDesc**>(TRY(w.rom_alloc(u64{spec.max_entries} * sizeof(RingDesc*))));
@@ -99,8 +101,11 @@ Result<s64> perf_array_update(CallContext& ctx, const OpenMap& o, u32 index, u32
   if (!f.ok()) return f.error() == Errno(EINVAL) ? Errno(EBADF) : f.error();
   const std::shared_ptr<PerfEvent> event = object_as<PerfEvent>((*f)->object);
   if (event == nullptr) return Errno(EBADF);
-  o.map->perf_slots[index] = Map::PerfSlot{event, o.file->serial};
   store_release(&o.map->desc->perf_events[index], event->ring);
+  Map::PerfSlot& slot = o.map->perf_slots[index];
+  // A run may just be writing to the old one's ring: that goes after the grace period.
+  if (slot.event != nullptr) ctx.kernel.window().defer([held = std::move(slot.event)] {});
+  slot = Map::PerfSlot{event, o.file->serial};
   return s64{0};
 }
 

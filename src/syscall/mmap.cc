@@ -74,9 +74,11 @@ Result<MmapPlan> mmap_event(CallContext& ctx, PerfEvent& event, const Request& q
     r->ram_offset = w.ram_offset(event.ring_ram);
     r->overwrite = q.write ? 0 : 1;
     r->ctl->head = 0;
-    // Producers look at data_size first; pairs with the acquire in perf_ring_output().
+    // No output while the page is made. Producers look at data_size next; pairs with the acquire in perf_ring_output().
+    store_release(&r->enabled, 0);
     store_release(&r->data_size, pages * PAGE_SIZE);
     perf_ring_init_page(r);
+    store_release(&r->enabled, event.enabled ? 1u : 0u);
   }
   MmapPlan plan;
   plan.parts.push_back({r->ram_offset, q.len});

@@ -24,17 +24,17 @@ constexpr u32 WIRE_VERSION = 1;
 constexpr u32 WIRE_MAX_FRAME = 96u << 20;  ///< larger frames end the connection
 
 enum class WireOp : u16 {
-  Hello = 1,      ///< a[0] flags HELLO_*; reply: WireHello as payload, fds: ROM, RAM, patched libc
+  Hello = 1,      ///< a = flags HELLO_*, token (2 words), fork children: their parent's OwnerId; reply: WireHello as payload, fds: ROM, RAM, patched libc
   Bpf,            ///< a = cmd, attr, size
   PerfEventOpen,  ///< a = attr, pid, cpu, group_fd, flags
   Ioctl,          ///< a = fd, request, arg
   Mmap,           ///< a = len, prot, flags, fd, offset; reply payload: WireMmap + parts, fd: the RAM file
   Mapped,         ///< a = addr, len, token: the agent has made the mapping that `token` (from WireMmap) planned
   Unmapped,       ///< a = addr, len: gone, as far as it was ours
-  Identify,       ///< a = fd; reply payload: WireObject (ENOENT: not ours)
+  Identify,       ///< a = inode, device; reply payload: WireObject (ENOENT: not ours)
   Kick,           ///< a = inode: make this file's pipe readable
   Sync,           ///< nothing: by the time of the reply all closes before it have been seen
-  Path,           ///< a = path address, flags PATH_*; reply payload: the real path (rc 1), or rc 0: not ours
+  Path,           ///< a = path address; reply payload: the real path (rc 1), or rc 0: not ours
   FdInfo,         ///< a = inode; reply payload: text of fdinfo; rc -ENOENT
   FdLink,         ///< a = inode; reply payload: text of readlink(/proc/self/fd/N)
   Note,           ///< a = address of a text: one more line for doctor

@@ -1,4 +1,4 @@
-// maps: the context that every operation on shared state carries.
+// shm: the context that every operation on shared state carries.
 #pragma once
 #include "shm/slot.h"
 
