@@ -55,7 +55,7 @@ bool VirtualFiles::create() {
   write_file(root_ + KPROBE + "/type", fmt::format("{}\n", PERF_TYPE_KPROBE));
   write_file(root_ + KPROBE + "/format/retprobe", "config:0\n");
   make_dirs(root_ + "/sys/bus/event_source/devices");
-  return mkfifo(trace_pipe().c_str(), 0444) == 0 || errno == EEXIST;
+  return mkfifo(trace_pipe().c_str(), 0644) == 0 || errno == EEXIST;
 }
 
 void VirtualFiles::materialize(const std::string& path) {
