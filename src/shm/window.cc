@@ -135,6 +135,7 @@ Result<RingDesc*> WindowHost::ring_register(RingKind kind) {
     ring->index = i;
     ring->ctl = &ram()->ring_ctl[i];
     std::memset(static_cast<void*>(ring->ctl), 0, sizeof *ring->ctl);
+    fetch_and(&ram()->ring_pending[i / 64], ~(1ULL << (i % 64)));  // a wake-up of the last ring of this number is not its
     store_release(&rom()->rings[i], ring);
     return ring;
   }

@@ -3,11 +3,12 @@ What carries it does not notice."""
 import errno
 import os
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
 
-from skep_e2e import IS_ROOT, NOBODY, PERF, RING, Case, Loader, Result, exit_status, main, tool
+from skep_e2e import IS_ROOT, NOBODY, PERF, RING, Case, Loader, Result, exit_status, main, read_line, tool
 
 CITIZENS = ("segv", "segv-default", "segv-in-handler", "segv-resethand", "segv-pending", "masks", "masks-exec", "masked-waits",
             "fork-in-threads", "spawn-in-threads", "vfork-exit", "clones", "cancel", "system-popen", "few-files", "low-numbers", "strict",
@@ -146,14 +147,27 @@ class WatchedPerf(Case):
 
 
 class Limits(Case):
-    def test_little_address_space(self):
-        """There is no room for the window: the program runs untraced, once told."""
+    def test_its_own_address_space_limit(self):
+        """A program's own limit holds for the program, not for the window: it stays traced."""
+        loader = Loader(self.home, PERF, "small")
+        script = """ulimit -v 1000000; ulimit -v; "$0" nothing; "$0" system-popen; /bin/true & echo $!; wait
+                    dd if=/dev/zero of=/dev/null bs=2G count=1 2>/dev/null || echo refused"""
+        lines = self.home.run(["sh", "-c", script, tool("citizen")], "small").expect(self, 0, err="").out.splitlines()
+        self.assertEqual((lines[:3], lines[4:]), (["1000000", "ok", "ok"], ["refused"]))
+        self.assertEqual([e.comm for e in loader.fence() if e.pid == int(lines[3])], ["sh"])
+        self.assertEqual(loader.stop(), (0, ""))
+
+    def test_no_room_for_the_window(self):
+        """Limited from outside: what it starts from now on runs untraced, and is told of."""
         self.home.keep("small")
-        r = self.home.run(["sh", "-c", 'ulimit -v 1000000; "$0" nothing; "$0" system-popen', tool("citizen")], "small")
-        r.expect(self, 0, "ok\nok\n", "")
+        shell = self.home.start(["sh"], "small", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        shell.stdin.write(b"echo $$\n")
+        resource.prlimit(int(read_line(shell.stdout)), resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        out, err = shell.communicate(b"%s nothing; %s system-popen; exit 5" % ((tool("citizen").encode(),) * 2), timeout=60)
+        self.assertEqual((shell.returncode, out, err), (5, b"ok\nok\n", b""))
         lines = [re.sub(r" \(\d+ times\)$", "", l) for l in self.home.doctor("small")]
         self.assertEqual(len(lines), 1, lines)
-        self.assertIn("address space limit", lines[0])
+        self.assertRegex(lines[0], "untraced.*address space limit")
 
     def test_skep_itself_with_little_address_space(self):
         r = self.home.run_plain(["sh", "-c", 'ulimit -v 1000000; exec "$@"', "sh", *self.home.skep_argv(["true"])])
