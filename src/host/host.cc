@@ -567,8 +567,18 @@ void Host::owner_gone(u32 index) {
   o = Owner{};
   free_owners_.push_back(index);
   // Its mappings go with its connection, which a fork child keeps open until it has made them its own.
-  for (auto& [fd, c] : clients_)
-    if (c.owner == index) c.owner = 0;
+  for (auto& [fd, c] : clients_) {
+    if (c.owner != index) continue;
+    c.owner = 0;
+    pollfd end{fd, POLLRDHUP, 0};
+    if (poll(&end, 1, 0) > 0 && (end.revents & (POLLRDHUP | POLLHUP)) != 0) release_mappings(c);
+  }
+}
+
+void Host::release_mappings(Client& client) {
+  unmapped(client, 0, ~0ULL & ~(PAGE_SIZE - 1));
+  for (auto& [token, plan] : client.planned) hold_mapping(plan.first, plan.second, -1);
+  client.planned.clear();
 }
 
 void Host::recover_slots(OwnerId owner) {
@@ -592,8 +602,7 @@ void Host::drop_client(int fd) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   Client gone = std::move(it->second);
   clients_.erase(it);
-  unmapped(gone, 0, ~0ULL & ~(PAGE_SIZE - 1));
-  for (auto& [token, plan] : gone.planned) hold_mapping(plan.first, plan.second, -1);
+  release_mappings(gone);
   // Its slots are looked at when the process itself is known to be gone (pidfd) or to have another image (hello).
   if (gone.owner != 0 && !owners_[gone.owner].pidfd) owner_gone(gone.owner);
 }

@@ -74,6 +74,7 @@ class Host {
   Reply plan_mmap(Client& client, const Request& request, RemoteCaller& caller);
   void mapped(Client& client, const WireRequest& r);
   void unmapped(Client& client, u64 addr, u64 len);
+  void release_mappings(Client& client);
   void hold_mapping(const ObjectRef& object, bool writable, int change);
   Reply identify(const Request& request, RemoteCaller& caller);
   Result<UniqueFd> make_fd(const std::shared_ptr<File>& file);

@@ -40,6 +40,7 @@ struct RobustLock {
 struct alignas(64) RunSlot {
   u64 owner;
   u64 seq;  ///< bumped at each release and each recovery: names one ownership
+  u64 stalled;  ///< lock word of an ownership that somebody has given up waiting for: nobody waits long for it again
   /// Intent of the map operation under way, written before the first change it describes, cleared after the last, so that recovery can
   /// put back an element that is in nobody's list. map = address of the MapDesc, 0 when none.
   u64 intent_map;

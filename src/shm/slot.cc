@@ -3,6 +3,12 @@
 namespace skep {
 namespace {
 
+/// sched_yield(2), raw: this also runs inside other people's processes.
+void yield_cpu() noexcept {
+  long nr = 24;
+  asm volatile("syscall" : "+a"(nr) : : "rcx", "r11", "memory");
+}
+
 bool try_take(RunSlot* slot, OwnerId owner) noexcept {
   u64 expected = 0;
   // Pairs with the release store in slot_release(): the taker sees all that the last owner did.
@@ -45,16 +51,43 @@ bool lock_abandoned(const Window& w, u64 word) noexcept {
   return (load_acquire(&slot->seq) & 0xffffffffffffULL) != (word & 0xffffffffffffULL) || load_acquire(&slot->owner) == 0;
 }
 
+namespace {
+
+enum class Look { Taken, Held, Own };
+
+Look look(const Window& w, RobustLock* lock, u64 mine, u64* seen) noexcept {
+  *seen = load_relaxed(&lock->word);
+  if (*seen == mine) return Look::Own;
+  u64 expected = *seen;
+  if ((expected == 0 || lock_abandoned(w, expected)) && compare_exchange(&lock->word, expected, mine)) return Look::Taken;
+  return Look::Held;
+}
+
+/// The slot a lock word names; null for a scribbled one.
+RunSlot* holder_of(const Window& w, u64 word) noexcept {
+  const u64 index = (word >> 48) - 1;
+  return index < MAX_RUN_SLOTS ? &w.ram->slots[index] : nullptr;
+}
+
+}  // namespace
+
 bool robust_trylock(const Window& w, RobustLock* lock, const RunSlot* slot, u32 spins) noexcept {
   const u64 mine = slot_lock_word(w, slot);
+  u64 seen = 0;
   for (u32 i = 0; i < spins; ++i) {
-    u64 seen = load_relaxed(&lock->word);
-    if (seen == mine) return false;
-    if (seen == 0 || lock_abandoned(w, seen)) {
-      if (compare_exchange(&lock->word, seen, mine)) return true;
-    }
+    const Look l = look(w, lock, mine, &seen);
+    if (l != Look::Held) return l == Look::Taken;
     cpu_relax();
   }
+  if (spins < LOCK_SPINS) return false;
+  for (const u64 start = __builtin_ia32_rdtsc(); __builtin_ia32_rdtsc() - start < LOCK_PATIENCE;) {
+    const Look l = look(w, lock, mine, &seen);
+    if (l != Look::Held) return l == Look::Taken;
+    const RunSlot* holder = holder_of(w, seen);
+    if (holder != nullptr && load_relaxed(&holder->stalled) == seen) return false;
+    yield_cpu();
+  }
+  if (RunSlot* holder = holder_of(w, seen)) store_relaxed(&holder->stalled, seen);
   return false;
 }
 

@@ -33,7 +33,9 @@ inline u64 slot_lock_word(const Window& w, const RunSlot* slot) noexcept {
 bool lock_abandoned(const Window& w, u64 word) noexcept;
 
 constexpr u32 LOCK_SPINS = 2000;
-/// Bounded: false after `spins` looks at a lock that a live run holds. A lock that this very slot holds already answers false at once.
+constexpr u64 LOCK_PATIENCE = 60'000'000;  ///< cycles of the time stamp counter: some 20 ms, several time slices
+/// Bounded: false after `spins` looks at a lock that a live run holds. Where those were all LOCK_SPINS, the holder was preempted in the
+/// middle, or is stopped: it is then waited for, yielding, for LOCK_PATIENCE, once; after that nobody waits for this ownership again. A lock that this very slot holds already answers false at once.
 bool robust_trylock(const Window& w, RobustLock* lock, const RunSlot* slot, u32 spins = LOCK_SPINS) noexcept;
 /// Pairs with the acquire in robust_trylock().
 inline void robust_unlock(RobustLock* lock) noexcept { store_release(&lock->word, 0); }

@@ -63,7 +63,8 @@ class Bpftool(Case):
         names = {m["id"]: m["name"] for m in maps}
         self.assertTrue({"config", "output"} <= {names[i] for i in p["map_ids"]}, (p, names))
         text = self.bpftool("prog", "list")
-        self.assertRegex(text, r"(?s)^%d: kprobe  name hello  tag %s  gpl\n\tloaded_at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}  uid %d\n"
+        self.assertRegex(text, r"(?s)^%d: kprobe  name hello  tag %s  gpl\n"
+                               r"\tloaded_at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}  uid %d\n"
                                r"\txlated %dB  (not jited|jited \d+B)  memlock 4096B  map_ids [\d,]+\n\tbtf_id %d\n$"
                          % (p["id"], p["tag"], uid, p["bytes_xlated"], p["btf_id"]))
         self.assertEqual(self.bpftool("prog", "show", "id", str(p["id"])), text)
@@ -81,7 +82,8 @@ class Bpftool(Case):
 
     def test_map_list(self):
         maps = {m["name"]: m for m in self.json("map", "list")}
-        for field, value in {"type": "hash", "flags": 0, "bytes_key": 4, "bytes_value": self.value_size, "max_entries": 10240, "frozen": 0}.items():
+        for field, value in {"type": "hash", "flags": 0, "bytes_key": 4, "bytes_value": self.value_size, "max_entries": 10240,
+                             "frozen": 0}.items():
             self.assertEqual(maps["config"][field], value, field)
         self.assertGreater(maps["config"]["bytes_memlock"], 10240 * 17)
         self.assertEqual(maps["config"]["btf_id"], self.the_program()["btf_id"])
@@ -94,7 +96,8 @@ class Bpftool(Case):
             for field, value in {"type": "ringbuf", "bytes_key": 0, "bytes_value": 0, "max_entries": 4096}.items():
                 self.assertEqual(maps["output"][field], value, field)
         text = self.bpftool("map", "list")
-        self.assertRegex(text, r"(?m)^%d: hash  name config  flags 0x0\n\tkey 4B  value %dB  max_entries 10240  memlock \d+B\n\tbtf_id %d$"
+        self.assertRegex(text, r"(?m)^%d: hash  name config  flags 0x0\n"
+                               r"\tkey 4B  value %dB  max_entries 10240  memlock \d+B\n\tbtf_id %d$"
                          % (maps["config"]["id"], self.value_size, maps["config"]["btf_id"]))
         self.assertEqual(self.json("map", "show", "name", "config")["id"], maps["config"]["id"])
 
@@ -168,7 +171,7 @@ class Bpftool(Case):
         self.assertEqual((links[0]["type"], links[0]["prog_id"]), ("perf_event", self.the_program()["id"]))
 
     def test_perf_list(self):
-        """One line: the loader's own perf event. A link's fd answers no BPF_TASK_FD_QUERY (Linux: syscall.c:bpf_task_fd_query())."""
+        """One line: the loader's own perf event. A link's fd answers no query. Linux: syscall.c:bpf_task_fd_query()"""
         prog = self.the_program()["id"]
         fd = self.perf_event_fd()
         self.assertEqual(self.bpftool("perf", "list"),

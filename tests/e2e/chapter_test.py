@@ -1,4 +1,4 @@
-"""The chapter's programs as a user runs them: each execve under skep is told once, with its pid, uid, name and message, and none is lost.
+"""The chapter's programs as a user runs them: each execve under skep is told once, with its pid, uid, name and message.
 
 All of it runs where a real bpf(2) kills. Expectations come from what starts the programs, and once more from strace.
 """
@@ -9,8 +9,8 @@ import tempfile
 
 from skep_e2e import LOADERS, PERF, PYTHON, RING, Case, Event, Home, Loader, main, read_line, tool
 
-WAYS = ("exec", "fork", "vfork", "spawn", "many", "clone-vm-vfork", "clone-vm", "clone", "thread", "blocked", "small-stack", "system",
-        "popen", "missing", "no-env", "null-env", "closed", "few-files")
+WAYS = ("exec", "fork", "vfork", "spawn", "many", "clone-vm-vfork", "clone-vm", "clone", "thread", "blocked", "small-stack",
+        "system", "popen", "missing", "no-env", "null-env", "closed", "few-files")
 
 # Each tells on FD `PID COMM` of every execve that it makes or causes.
 PIPELINE = r"""

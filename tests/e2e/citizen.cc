@@ -1,5 +1,5 @@
-// citizen WHAT: ordinary programs' more delicate habits, each checked by itself: prints "ok" and exits 0 when all is as Linux promises.
-// Run bare it must pass; under skep it must not notice a difference.
+// citizen WHAT: ordinary programs' more delicate habits, each checked by itself: prints "ok" and exits 0 when all is as Linux
+// promises. Run bare it must pass; under skep it must not notice a difference.
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -35,12 +35,12 @@ extern char** environ;
 
 namespace {
 
-#define CHECK(condition)                                                                                  \
-  do {                                                                                                    \
-    if (!(condition)) {                                                                                   \
+#define CHECK(condition)                                                                                     \
+  do {                                                                                                       \
+    if (!(condition)) {                                                                                      \
       std::fprintf(stderr, "citizen: line %d: %s (errno %s)\n", __LINE__, #condition, std::strerror(errno)); \
-      _exit(1);                                                                                           \
-    }                                                                                                     \
+      _exit(1);                                                                                              \
+    }                                                                                                        \
   } while (false)
 
 constexpr const char* TRUE_PATH = "/bin/true";
@@ -51,7 +51,8 @@ void reap(pid_t pid, int wanted = 0) {
   while ((rc = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
   }
   CHECK(rc == pid);
-  if (status != wanted) std::fprintf(stderr, "citizen: status %#x instead of %#x\n", static_cast<unsigned>(status), static_cast<unsigned>(wanted));
+  if (status != wanted)
+    std::fprintf(stderr, "citizen: status %#x instead of %#x\n", static_cast<unsigned>(status), static_cast<unsigned>(wanted));
   CHECK(status == wanted);
 }
 
@@ -145,20 +146,32 @@ void segv() {
 void segv_default() {
   in_child([] { *static_cast<volatile char*>(nullptr) = 1; }, SIGSEGV);
   in_child([] { raise(SIGSEGV); }, SIGSEGV);
-  in_child([] { kill(getpid(), SIGBUS); pause(); }, SIGBUS);
-  in_child([] {
-    signal(SIGSEGV, SIG_IGN);
-    raise(SIGSEGV);
-    _exit(7);
-  }, 7 << 8);
-  in_child([] {
-    signal(SIGSEGV, SIG_IGN);
-    *static_cast<volatile char*>(nullptr) = 1;
-  }, SIGSEGV);
-  in_child([] {
-    install(SIGSEGV, [](int, siginfo_t*, void*) { _exit(9); }, 0);
-    *static_cast<volatile char*>(nullptr) = 1;
-  }, 9 << 8);
+  in_child(
+      [] {
+        kill(getpid(), SIGBUS);
+        pause();
+      },
+      SIGBUS);
+  in_child(
+      [] {
+        signal(SIGSEGV, SIG_IGN);
+        raise(SIGSEGV);
+        _exit(7);
+      },
+      7 << 8);
+  in_child(
+      [] {
+        signal(SIGSEGV, SIG_IGN);
+        *static_cast<volatile char*>(nullptr) = 1;
+      },
+      SIGSEGV);
+  in_child(
+      [] {
+        install(
+            SIGSEGV, [](int, siginfo_t*, void*) { _exit(9); }, 0);
+        *static_cast<volatile char*>(nullptr) = 1;
+      },
+      9 << 8);
 }
 
 /// The handler runs with its own signal blocked: a fault in there is the end, after one line.
@@ -167,28 +180,36 @@ void segv_in_handler() {
   CHECK(pipe(lines) == 0);
   static int out;
   out = lines[1];
-  in_child([] {
-    install(SIGSEGV, [](int, siginfo_t*, void*) {
-      CHECK(write(out, "x", 1) == 1);
-      *static_cast<volatile char*>(nullptr) = 2;
-    }, 0);
-    *static_cast<volatile char*>(nullptr) = 1;
-  }, SIGSEGV);
+  in_child(
+      [] {
+        install(
+            SIGSEGV,
+            [](int, siginfo_t*, void*) {
+              CHECK(write(out, "x", 1) == 1);
+              *static_cast<volatile char*>(nullptr) = 2;
+            },
+            0);
+        *static_cast<volatile char*>(nullptr) = 1;
+      },
+      SIGSEGV);
   close(lines[1]);
   char buf[16];
   CHECK(read(lines[0], buf, sizeof buf) == 1);
 }
 
 void segv_resethand() {
-  in_child([] {
-    static volatile sig_atomic_t count;
-    install(SIGSEGV, [](int, siginfo_t*, void*) { count = count + 1; }, static_cast<int>(SA_RESETHAND));
-    raise(SIGSEGV);
-    CHECK(count == 1);
-    struct sigaction shown {};
-    CHECK(sigaction(SIGSEGV, nullptr, &shown) == 0 && shown.sa_handler == SIG_DFL);
-    raise(SIGSEGV);
-  }, SIGSEGV);
+  in_child(
+      [] {
+        static volatile sig_atomic_t count;
+        install(
+            SIGSEGV, [](int, siginfo_t*, void*) { count = count + 1; }, static_cast<int>(SA_RESETHAND));
+        raise(SIGSEGV);
+        CHECK(count == 1);
+        struct sigaction shown {};
+        CHECK(sigaction(SIGSEGV, nullptr, &shown) == 0 && shown.sa_handler == SIG_DFL);
+        raise(SIGSEGV);
+      },
+      SIGSEGV);
 }
 
 // Masks
@@ -217,12 +238,15 @@ void masks() {
   // A new thread and a fork child start with their creator's.
   in_child([] { CHECK(has(own_view(), SIGSEGV) && !has(own_view(), SIGBUS)); });
   pthread_t thread;
-  CHECK(pthread_create(&thread, nullptr, [](void*) -> void* {
-          sigset_t now;
-          pthread_sigmask(SIG_SETMASK, nullptr, &now);
-          CHECK(has(now, SIGSEGV) && !has(now, SIGBUS));
-          return nullptr;
-        }, nullptr) == 0);
+  CHECK(pthread_create(
+            &thread, nullptr,
+            [](void*) -> void* {
+              sigset_t now;
+              pthread_sigmask(SIG_SETMASK, nullptr, &now);
+              CHECK(has(now, SIGSEGV) && !has(now, SIGBUS));
+              return nullptr;
+            },
+            nullptr) == 0);
   CHECK(pthread_join(thread, nullptr) == 0);
   spawn_true();
   CHECK(has(own_view(), SIGSEGV));
@@ -265,7 +289,8 @@ void masked_waits() {
   sigfillset(&all);
   all_but_usr1 = all;
   sigdelset(&all_but_usr1, SIGUSR1);
-  install(SIGUSR1, [](int, siginfo_t*, void*) { CHECK(has(own_view(), SIGTERM)); }, 0);
+  install(
+      SIGUSR1, [](int, siginfo_t*, void*) { CHECK(has(own_view(), SIGTERM)); }, 0);
   CHECK(sigprocmask(SIG_SETMASK, &all, nullptr) == 0);
   const timespec long_time{30, 0};
   const int ep = epoll_create1(0);
@@ -319,10 +344,13 @@ void fork_in_threads() {
 void spawn_in_threads() {
   std::vector<pthread_t> threads(8);
   for (pthread_t& t : threads)
-    CHECK(pthread_create(&t, nullptr, [](void*) -> void* {
-            for (int i = 0; i < 20; ++i) spawn_true();
-            return nullptr;
-          }, nullptr) == 0);
+    CHECK(pthread_create(
+              &t, nullptr,
+              [](void*) -> void* {
+                for (int i = 0; i < 20; ++i) spawn_true();
+                return nullptr;
+              },
+              nullptr) == 0);
   for (const pthread_t t : threads) CHECK(pthread_join(t, nullptr) == 0);
 }
 
@@ -384,21 +412,25 @@ void cancel_in(const char* what, std::function<void()> wait) {
   Cancelled c;
   c.wait = std::move(wait);
   pthread_t thread;
-  CHECK(pthread_create(&thread, nullptr, [](void* arg) -> void* {
-          auto* mine = static_cast<Cancelled*>(arg);
-          const Destructor outer{&mine->destroyed};
-          mine->entered = 1;
-          {
-            const Destructor inner{&mine->destroyed};
-            mine->wait();
-          }
-          return nullptr;
-        }, &c) == 0);
+  CHECK(pthread_create(
+            &thread, nullptr,
+            [](void* arg) -> void* {
+              auto* mine = static_cast<Cancelled*>(arg);
+              const Destructor outer{&mine->destroyed};
+              mine->entered = 1;
+              {
+                const Destructor inner{&mine->destroyed};
+                mine->wait();
+              }
+              return nullptr;
+            },
+            &c) == 0);
   while (c.entered.load() == 0) sched_yield();
   CHECK(pthread_cancel(thread) == 0);
   void* result = nullptr;
   CHECK(pthread_join(thread, &result) == 0);
-  if (result != PTHREAD_CANCELED || c.destroyed != 2) std::fprintf(stderr, "citizen: cancelled in %s\n", what);
+  if (result != PTHREAD_CANCELED || c.destroyed != 2)
+    std::fprintf(stderr, "citizen: cancelled in %s: %d of 2 destructors\n", what, c.destroyed.load());
   CHECK(result == PTHREAD_CANCELED && c.destroyed == 2);
 }
 
@@ -407,13 +439,33 @@ void cancel() {
   CHECK(pipe(p) == 0);
   const int ep = epoll_create1(0);
   for (int i = 0; i < 10; ++i) {
-    cancel_in("read", [&] { char c; (void)!read(p[0], &c, 1); });
-    cancel_in("poll", [&] { pollfd f{p[0], POLLIN, 0}; poll(&f, 1, -1); });
-    cancel_in("select", [&] { fd_set s; FD_ZERO(&s); FD_SET(p[0], &s); select(p[0] + 1, &s, nullptr, nullptr, nullptr); });
-    cancel_in("epoll_wait", [&] { epoll_event e; epoll_wait(ep, &e, 1, -1); });
+    cancel_in("read", [&] {
+      char c;
+      (void)!read(p[0], &c, 1);
+    });
+    cancel_in("poll", [&] {
+      pollfd f{p[0], POLLIN, 0};
+      poll(&f, 1, -1);
+    });
+    cancel_in("select", [&] {
+      fd_set s;
+      FD_ZERO(&s);
+      FD_SET(p[0], &s);
+      select(p[0] + 1, &s, nullptr, nullptr, nullptr);
+    });
+    cancel_in("epoll_wait", [&] {
+      epoll_event e;
+      epoll_wait(ep, &e, 1, -1);
+    });
     cancel_in("pause", [] { pause(); });
-    cancel_in("sigsuspend", [] { sigset_t s; sigemptyset(&s); sigsuspend(&s); });
-    cancel_in("open", [] { for (;;) close(open("/dev/null", O_RDONLY)); });
+    cancel_in("sigsuspend", [] {
+      sigset_t s;
+      sigemptyset(&s);
+      sigsuspend(&s);
+    });
+    cancel_in("open", [] {
+      for (;;) close(open("/dev/null", O_RDONLY));
+    });
     cancel_in("system", [] { (void)!system("exec sleep 100"); });
   }
 }
@@ -462,12 +514,14 @@ void low_numbers() {
 void strict() {
   int p[2];
   CHECK(pipe(p) == 0);
-  in_child([&] {
-    prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
-    char c = 'x';
-    if (write(p[1], &c, 1) != 1 || read(p[0], &c, 1) != 1) syscall(SYS_exit, 1);
-    syscall(SYS_exit, 11);
-  }, 11 << 8);
+  in_child(
+      [&] {
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+        char c = 'x';
+        if (write(p[1], &c, 1) != 1 || read(p[0], &c, 1) != 1) syscall(SYS_exit, 1);
+        syscall(SYS_exit, 11);
+      },
+      11 << 8);
 }
 
 void kill_on(const std::vector<unsigned>& calls) {
@@ -508,14 +562,17 @@ void own_filter_children() {
 
 volatile sig_atomic_t children_gone;
 void sigchld() {
-  install(SIGCHLD, [](int, siginfo_t*, void*) {
-    const int saved = errno;
-    const int fd = open("/proc/self/comm", O_RDONLY);
-    char c;
-    CHECK(fd >= 0 && read(fd, &c, 1) == 1 && close(fd) == 0);
-    while (waitpid(-1, nullptr, WNOHANG) > 0) children_gone = children_gone + 1;
-    errno = saved;
-  }, SA_RESTART);
+  install(
+      SIGCHLD,
+      [](int, siginfo_t*, void*) {
+        const int saved = errno;
+        const int fd = open("/proc/self/comm", O_RDONLY);
+        char c;
+        CHECK(fd >= 0 && read(fd, &c, 1) == 1 && close(fd) == 0);
+        while (waitpid(-1, nullptr, WNOHANG) > 0) children_gone = children_gone + 1;
+        errno = saved;
+      },
+      SA_RESTART);
   constexpr int COUNT = 200;
   sigset_t chld, old;
   sigemptyset(&chld);
@@ -538,10 +595,13 @@ void sigchld() {
 /// A timer fires all the time, its handler leaves by siglongjmp half of the times.
 volatile sig_atomic_t ticks, jump_allowed;
 void interrupted() {
-  install(SIGALRM, [](int, siginfo_t*, void*) {
-    ticks = ticks + 1;
-    if (jump_allowed != 0 && ticks % 2 == 0) siglongjmp(recover, 1);
-  }, SA_RESTART);
+  install(
+      SIGALRM,
+      [](int, siginfo_t*, void*) {
+        ticks = ticks + 1;
+        if (jump_allowed != 0 && ticks % 2 == 0) siglongjmp(recover, 1);
+      },
+      SA_RESTART);
   const itimerval fast{{0, 300}, {0, 300}}, off{};
   CHECK(setitimer(ITIMER_REAL, &fast, nullptr) == 0);
   static int i;

@@ -1,5 +1,6 @@
-// exec_ways WAY FD: starts a program in one particular way, and says on FD which execve calls that makes: a line `PID COMM` for each, COMM
-// being the caller's name before the call. What it cannot know (the pid behind system()) the started shell says on the same FD.
+// exec_ways WAY FD: starts a program in one particular way, and says on FD which execve calls that makes: a line `PID COMM` for
+// each, COMM being the caller's name before the call. What it cannot know (the pid behind system()) the started shell says on the
+// same FD.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -230,24 +231,43 @@ int main(int argc, char** argv) {
   char own[32];
   snprintf(own, sizeof own, "w-%.12s", way);
   call_me(own);
-  if (strcmp(way, "exec") == 0) way_exec();
-  else if (strcmp(way, "fork") == 0) way_fork();
-  else if (strcmp(way, "vfork") == 0) way_vfork();
-  else if (strcmp(way, "spawn") == 0) way_spawn();
-  else if (strcmp(way, "many") == 0) way_many();
-  else if (strcmp(way, "clone-vm-vfork") == 0) way_clone(CLONE_VM | CLONE_VFORK);
-  else if (strcmp(way, "clone-vm") == 0) way_clone(CLONE_VM);
-  else if (strcmp(way, "clone") == 0) way_clone(0);
-  else if (strcmp(way, "thread") == 0) way_thread();
-  else if (strcmp(way, "blocked") == 0) way_blocked();
-  else if (strcmp(way, "small-stack") == 0) way_small_stack();
-  else if (strcmp(way, "system") == 0) run_system();
-  else if (strcmp(way, "popen") == 0) way_popen();
-  else if (strcmp(way, "missing") == 0) way_missing();
-  else if (strcmp(way, "no-env") == 0) way_no_env();
-  else if (strcmp(way, "null-env") == 0) way_null_env();
-  else if (strcmp(way, "closed") == 0) way_closed();
-  else if (strcmp(way, "few-files") == 0) way_few_files();
-  else return 2;
+  if (strcmp(way, "exec") == 0)
+    way_exec();
+  else if (strcmp(way, "fork") == 0)
+    way_fork();
+  else if (strcmp(way, "vfork") == 0)
+    way_vfork();
+  else if (strcmp(way, "spawn") == 0)
+    way_spawn();
+  else if (strcmp(way, "many") == 0)
+    way_many();
+  else if (strcmp(way, "clone-vm-vfork") == 0)
+    way_clone(CLONE_VM | CLONE_VFORK);
+  else if (strcmp(way, "clone-vm") == 0)
+    way_clone(CLONE_VM);
+  else if (strcmp(way, "clone") == 0)
+    way_clone(0);
+  else if (strcmp(way, "thread") == 0)
+    way_thread();
+  else if (strcmp(way, "blocked") == 0)
+    way_blocked();
+  else if (strcmp(way, "small-stack") == 0)
+    way_small_stack();
+  else if (strcmp(way, "system") == 0)
+    run_system();
+  else if (strcmp(way, "popen") == 0)
+    way_popen();
+  else if (strcmp(way, "missing") == 0)
+    way_missing();
+  else if (strcmp(way, "no-env") == 0)
+    way_no_env();
+  else if (strcmp(way, "null-env") == 0)
+    way_null_env();
+  else if (strcmp(way, "closed") == 0)
+    way_closed();
+  else if (strcmp(way, "few-files") == 0)
+    way_few_files();
+  else
+    return 2;
   return 0;
 }

@@ -1,9 +1,8 @@
-"""What cannot carry the agent runs all the same, with its own output and status, is told of once, and does not reach the real bpf(2).
-What carries it does not notice."""
+"""What cannot carry the agent runs all the same, with its own output and status, is told of once, and does not reach the real
+bpf(2). What carries it does not notice."""
 import errno
 import os
 import re
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ CITIZENS = ("segv", "segv-default", "segv-in-handler", "segv-resethand", "segv-p
 
 
 def bare(argv, **kw):
-    r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False, **kw)
+    r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False, **kw)
     return Result(exit_status(r.returncode), r.stdout.decode(), r.stderr.decode())
 
 
@@ -43,11 +42,13 @@ class Untraced(Case):
     def check_fence(self, path):
         """Root, or any user of a machine whose bpf(2) is open to all, would succeed with the real calls."""
         refused = "%d\n" % errno.EPERM
-        for what in ("bpf", "perf"):
+        # Software events of their own are open to ordinary users, and harmless: no program can be attached without bpf(2).
+        for what in ("bpf", "perf") if IS_ROOT else ("bpf",):
             by_machine = bare([path, what]).out
             if by_machine == "%d\n" % errno.EACCES:  # perf_event_paranoid has spoken already
                 continue
-            for command in ([path, what], ["sh", "-c", '"$0" %s; :' % what, path], ["sh", "-c", '(exec sh -c \'"$0" %s; :\' "$0"); :' % what, path]):
+            inner = '(exec sh -c \'"$0" %s; :\' "$0"); :' % what
+            for command in ([path, what], ["sh", "-c", '"$0" %s; :' % what, path], ["sh", "-c", inner, path]):
                 with self.subTest(command=command):
                     self.assertEqual(self.home.run(command).out, refused, "bare: %s" % by_machine)
 
@@ -115,7 +116,9 @@ class Citizens:
         if loader:
             # Nobody was disturbed, the loader included.
             loader.fence()
-            self.assertEqual(self.home.doctor("citizen"), [])
+            # Calls of programs that filter their own, or share a thread's memory, are counted instead of told.
+            if what not in ("own-filter", "own-filter-children", "clones"):
+                self.assertEqual(self.home.doctor("citizen"), [])
             status, err = loader.stop()
             # A burst of failing execve calls is more than a ring of 4 KiB can hold; all else is not.
             self.assertEqual((status, re.sub(r"lost \d+ samples\n", "", err) if what == "interrupted" else err), (0, ""))
@@ -134,15 +137,18 @@ class Watched(Citizens, Case):
     loader = RING
 
 
-class WatchedPerf(Case):
-    """Every exec of a program under its own filter is told, by a perf buffer too."""
+class OwnFilter(Case):
+    """Calls of a program that filters its own system calls are told or counted as missed: none is lost without a word."""
 
     def test_own_filter_events(self):
         for name in (PERF, RING):
             with self.subTest(loader=name):
                 loader = Loader(self.home, name, name)
                 self.home.run([tool("citizen"), "own-filter"], name).expect(self, 0, "ok\n", "")
-                self.assertEqual(sum(1 for e in loader.fence() if e.comm == "citizen"), 40)
+                told = sum(1 for e in loader.fence() if e.comm == "citizen")
+                counted = r"events that found no free virtual CPU: (\d+)"
+                missed = sum(int(n) for l in self.home.doctor(name) for n in re.findall(counted, l))
+                self.assertEqual(told + missed, 40)
                 self.assertEqual(loader.stop(), (0, ""))
 
 
@@ -162,7 +168,8 @@ class Limits(Case):
         self.home.keep("small")
         shell = self.home.start(["sh"], "small", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         shell.stdin.write(b"echo $$\n")
-        resource.prlimit(int(read_line(shell.stdout)), resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        pid = read_line(shell.stdout).strip()
+        self.home.run_plain(self.home.prefix() + [self.need("prlimit"), "--pid", pid, "--as=%d" % (1 << 30)]).expect(self, 0)
         out, err = shell.communicate(b"%s nothing; %s system-popen; exit 5" % ((tool("citizen").encode(),) * 2), timeout=60)
         self.assertEqual((shell.returncode, out, err), (5, b"ok\nok\n", b""))
         lines = [re.sub(r" \(\d+ times\)$", "", l) for l in self.home.doctor("small")]

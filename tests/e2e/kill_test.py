@@ -1,7 +1,7 @@
-"""kill_test.py [SECONDS]: kills loaders, bpftool and targets at random moments, and asks afterwards whether anything is left of them.
+"""kill_test.py [SECONDS]: kills loaders, bpftool and targets at random moments, and asks afterwards what is left of them.
 
-All of it in one session. In the end it has no object, the host has as many descriptors as at the start, and loaders work in it and in a
-new one. SKEP_E2E_SEED repeats the choice of victims (not the moments).
+All of it in one session. In the end it has no object, the host has as many descriptors as at the start, and loaders work in it
+and in a new one. SKEP_E2E_SEED repeats the choice of victims (not the moments).
 """
 import os
 import random
@@ -92,7 +92,8 @@ class Kill(Case):
         for name in LOADERS:
             self.assertEqual(Loader(self.home, name, SESSION).stop(), (0, ""))
         await_state("objects to go", lambda: self.home.counts(SESSION) == NOTHING)
-        initial = await_state("the host's descriptors", lambda: self.fds_of_host(host))
+        # The connection of a client that has just ended may still be open: the fewest that are seen are those that are its own.
+        initial = min(self.fds_of_host(host) for _ in range(200))
 
         # Whoever is not read blocks on its pipe; the output goes nowhere, and what counts is the end.
         alive, killed, end = [], 0, time.monotonic() + SECONDS
@@ -134,7 +135,7 @@ class Kill(Case):
         except AssertionError:
             self.fail("left behind: %r" % self.last)
         try:
-            await_state("the host's descriptors to go", lambda: self.fds_of_host(host) == initial)
+            await_state("the host's descriptors to go", lambda: self.fds_of_host(host) <= initial)
         except AssertionError:
             self.fail("the host had %d descriptors and has %d: %r" % (initial, self.fds_of_host(host), self.describe(host)))
         self.check_loaders(SESSION)

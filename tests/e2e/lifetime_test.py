@@ -99,7 +99,8 @@ class Objects(Case):
         """SIGSTOP in the middle of anything: others go on."""
         loader = Loader(self.home, RING, "l")
         script = "while :; do /bin/true; done"
-        stopped = [self.home.start(["sh", "-c", "echo up; " + script], "l", stdout=subprocess.PIPE, start_new_session=True) for _ in range(3)]
+        stopped = [self.home.start(["sh", "-c", "echo up; " + script], "l", stdout=subprocess.PIPE, start_new_session=True)
+                   for _ in range(3)]
         try:
             for p in stopped:
                 self.assertEqual(read_line(p.stdout), "up\n")
@@ -164,7 +165,8 @@ class Sessions(Case):
         self.home.await_nothing_left()
 
     def test_many_at_once(self):
-        many = [self.home.start(["sh", "-c", "/bin/true; echo fine"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(12)]
+        many = [self.home.start(["sh", "-c", "/bin/true; echo fine"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                for _ in range(12)]
         for p in many:
             out, err = p.communicate(timeout=60)
             self.assertEqual((p.returncode, out, err), (0, b"fine\n", b""))
@@ -203,8 +205,8 @@ class Sessions(Case):
         fifo = os.path.join(self.home.top, "end")
         os.mkfifo(fifo)
         os.chmod(fifo, 0o666)
-        self.home.run(["sh", "-c", """env -i setsid sh -c 'read end <"$0"' "$0" >/dev/null 2>&1 </dev/null & echo started""", fifo], "d").expect(
-            self, 0, "started\n", "")
+        script = """env -i setsid sh -c 'read end <"$0"' "$0" >/dev/null 2>&1 </dev/null & echo started"""
+        self.home.run(["sh", "-c", script, fifo], "d").expect(self, 0, "started\n", "")
         self.assertEqual(self.home.counts("d"), NOTHING)
         with open(fifo, "w") as f:
             f.write("end\n")

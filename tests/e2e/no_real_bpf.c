@@ -1,7 +1,7 @@
 // no_real_bpf [--user UID] CMD...: runs CMD where a real bpf(2) or perf_event_open(2) is death.
 //
-// CMD and all it starts have no capabilities, cannot gain any (no_new_privs), and are killed by SIGSYS at the first bpf, perf_event_open
-// or 32-bit system call that reaches the kernel. What works under this launcher works without the machine's help.
+// CMD and all it starts have no capabilities, cannot gain any (no_new_privs), and are killed by SIGSYS at the first bpf,
+// perf_event_open or 32-bit system call that reaches the kernel. What works under this launcher works without the machine's help.
 // Started by root it becomes UID first (65534, nobody, unless told); started by anybody else it stays who it is.
 #include <errno.h>
 #include <grp.h>

@@ -11,6 +11,7 @@ class Launcher(Case):
             self, 42, "hello %d %d\n" % ((NOBODY, NOBODY) if IS_ROOT else (os.getuid(), os.geteuid())), "")
 
     def test_the_real_calls_kill(self):
+        self.assertIsNotNone(tool("foreign"))
         for program in filter(tool, ("foreign", "foreign_static", "foreign_i386")):
             for what in ("bpf", "perf"):
                 with self.subTest(program=program, what=what):

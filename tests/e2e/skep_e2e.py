@@ -1,7 +1,7 @@
-"""What the end-to-end tests share: a runtime directory of their own, starting `skep`, its loaders, and waiting for states, never for time.
+"""What the end-to-end tests share: a runtime directory of their own, starting `skep`, its loaders, awaiting states.
 
-SKEP_BUILD names the build directory. As root, what a test starts `confined` runs as nobody without capabilities; for everybody it runs
-where a real bpf(2) or perf_event_open(2) is death (no_real_bpf).
+SKEP_BUILD names the build directory. As root, what a test starts `confined` runs as nobody without capabilities; for everybody it
+runs where a real bpf(2) or perf_event_open(2) is death (no_real_bpf).
 """
 import collections
 import os
@@ -189,6 +189,19 @@ class Home:
         await_state("session directories to go", lambda: not self.session_dirs(), patience)
         await_state("hosts to end", lambda: not self.host_pids(), patience)
 
+    def left_running(self):
+        """Processes that a failed test has left: their environment names this directory."""
+        mark = os.fsencode(self.dir)
+        pids = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/environ" % pid, "rb") as f:
+                    if mark in f.read():
+                        pids.append(int(pid))
+            except OSError:
+                pass
+        return pids
+
     def close(self):
         for process in self.started:
             if process.poll() is None:
@@ -197,8 +210,11 @@ class Home:
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
-        for pid in self.host_pids():
-            os.kill(pid, signal.SIGKILL)
+        for pid in set(self.host_pids()) | set(self.left_running()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         shutil.rmtree(self.top, ignore_errors=True)
 
 
@@ -298,4 +314,6 @@ class Case(unittest.TestCase):
 def main():
     if not os.access(SKEP, os.X_OK):
         sys.exit("SKEP_BUILD=%s has no bin/skep" % BUILD)
+    if tool("no_real_bpf") is None:
+        sys.exit("SKEP_E2E_TOOLS=%s has no no_real_bpf: is the build complete?" % TOOLS)
     unittest.main(verbosity=2)

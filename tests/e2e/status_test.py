@@ -25,7 +25,8 @@ class Status(Case):
 
     def test_streams_are_untouched(self):
         data = bytes(range(256)) * 5000
-        process = self.home.start(["sh", "-c", "cat; echo err >&2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = self.home.start(["sh", "-c", "cat; echo err >&2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
         out, err = process.communicate(data, timeout=60)
         self.assertEqual((process.returncode, out == data, err), (0, True, b"err\n"))
 
