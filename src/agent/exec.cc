@@ -9,7 +9,7 @@ namespace {
 constexpr u32 MAX_ENV = 3000;
 
 struct Environment {
-  const char* vars[MAX_ENV + 6];
+  const char* vars[MAX_ENV + 8];
   char preload[4096];
   char home[128];
 };
@@ -78,6 +78,7 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
     if (!have_liveness && session.liveness_var[0] != '\0') e.vars[n++] = session.liveness_var;
     if (!have_token && session.token_var[0] != '\0') e.vars[n++] = session.token_var;
   }
+  if (session.seccomp) e.vars[n++] = "SKEP_SECCOMP=1";  // the filter goes on, and the new image cannot see its coming
   e.vars[n] = nullptr;
   return true;
 }

@@ -11,12 +11,19 @@
 #include "buffers/ringbuf.h"
 #include "interp/interp.h"
 #include "maps/map_ops.h"
-#include "probes/contexts.h"
+#include "uapi/contexts.h"
 
 namespace skep::agent {
 namespace {
 
 constexpr u32 CPU_TRIES = 16;
+
+/// The part of a task_struct that is filled so far.
+struct SyntheticTask {
+  u64 state;
+  s32 pid, tgid;
+  char comm[16];
+};
 
 /// What a run shows beside its registers; readable by probe_read_kernel().
 struct Synthetic {
@@ -157,7 +164,7 @@ void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
   // On the program's own stack a run could not be told from one left by siglongjmp; and a process that filters its own system calls might
   // be killed for one of ours.
   if (f->stack == 0 || session.seccomp || session.shared_tls) {
-    fetch_add(&session.window.ram->missed, 1);
+    fetch_add(&session.window.ram->skipped, 1);
     return;
   }
   if (!registered()) return;

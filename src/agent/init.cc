@@ -153,6 +153,7 @@ bool start(const char* const* envp, const char* dir) {
   session.inherited_control = -1;
   if (!append(session.dir, sizeof session.dir, dir) || !make_process_page() || !map_stacks()) return false;
   process->pid = static_cast<s32>(sys(NR_getpid));
+  session.seccomp = find_env(envp, "SKEP_SECCOMP") != nullptr;
   find_liveness(find_env(envp, "SKEP_LIVENESS"));
   find_token(find_env(envp, "SKEP_TOKEN"));
   take_fault_signals();

@@ -62,7 +62,11 @@ void on_fault(int sig, void* info, u8* uc) {
     return;
   }
   if ((app->flags & SA_RESETHAND_) != 0) store_release(&app->handler, SIG_DFL_);
+  // While its handler runs the program believes the signal blocked, unless it asked for SA_NODEFER: a fault in there kills.
+  const u64 before = thread.blocked;
+  if ((app->flags & SA_NODEFER_) == 0) thread.blocked |= bit;
   reinterpret_cast<void (*)(int, void*, void*)>(handler)(sig, info, uc);
+  thread.blocked = before;
 }
 
 void install(int sig, const KernelSigaction& app) {

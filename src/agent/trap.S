@@ -49,7 +49,10 @@
         .p2align 4
 skep_trap_entry:
         .cfi_startproc
-                cmp     $511, %rax
+        // A function called from the site, whose return address is in rcx: cancellation may unwind from any instruction here.
+        .cfi_def_cfa rsp, 0
+        .cfi_escape 0x16, 16, 2, 0x72, 2        // rip = rcx + 2
+        cmp     $511, %rax
         ja      1f
         mov     skep_interest_session(%rip), %r11
         movzbl  (%r11,%rax), %r11d
@@ -61,7 +64,9 @@ skep_trap_entry:
         jne     2f
 1:      jmp     *%rcx
 2:      // Save. The frame lies under the red zone; rsp is stepped down first so that a signal cannot hit it.
+        .cfi_remember_state
         lea     -(RED_ZONE + FRAME_SIZE)(%rsp), %rsp
+        .cfi_def_cfa_offset RED_ZONE + FRAME_SIZE
         mov     %r15, F_R15(%rsp)
         mov     %r14, F_R14(%rsp)
         mov     %r13, F_R13(%rsp)
@@ -80,11 +85,14 @@ skep_trap_entry:
         mov     %r11, F_RET(%rsp)
         lea     (RED_ZONE + FRAME_SIZE)(%rsp), %r11
         mov     %r11, F_SP(%rsp)
+        .cfi_offset rip, F_RET - (RED_ZONE + FRAME_SIZE)
         movq    $0, F_ACTION(%rsp)
         movq    $0, F_NOTE(%rsp)
         movq    $0, F_CHANGED(%rsp)
         cld
-        mov     %rsp, %rbx              // the frame, across calls
+        mov     %rsp, %rbx              // the frame, across calls and stacks
+        .cfi_def_cfa_register rbx
+        .cfi_offset rbx, F_RBX - (RED_ZONE + FRAME_SIZE)
         mov     %rsp, %rdi
         and     $-16, %rsp
         call    skep_stack_take         // -> top of an agent stack, or 0: stay on this one
@@ -98,6 +106,7 @@ skep_trap_entry:
         and     $-16, %rsp
         call    skep_stack_give
         mov     %rbx, %rsp
+        .cfi_def_cfa_register rsp
         mov     F_ACTION(%rsp), %r11
         cmp     $2, %r11
         je      4f
@@ -116,6 +125,7 @@ skep_trap_entry:
         mov     F_RDI(%rsp), %rdi
         mov     F_RBX(%rsp), %rbx
         lea     (RED_ZONE + FRAME_SIZE)(%rsp), %rsp
+        .cfi_restore_state
         test    %r11d, %r11d
         je      1b
         add     $2, %rcx

@@ -667,6 +667,9 @@ std::string Host::doctor_text() const {
   for (const auto& [line, count] : kernel_.doctor.lines()) out += fmt::format("{}{}\n", line, count > 1 ? fmt::format(" ({} times)", count) : "");
   const RamHeader* ram = const_cast<Kernel&>(kernel_).window().ram();
   if (ram->missed != 0) out += fmt::format("events that found no free virtual CPU: {}\n", u64{ram->missed});
+  if (ram->skipped != 0)
+    out += fmt::format("events skipped in processes that filter their own system calls, or cloned without their own thread state: {}\n",
+                       u64{ram->skipped});
   if (ram->recursion_misses != 0) out += fmt::format("events inside a program's run (recursion): {}\n", u64{ram->recursion_misses});
   return out;
 }

@@ -181,7 +181,7 @@ struct RamHeader {
   u64 missed;           ///< events that found no free virtual CPU
   u64 recursion_misses;
   u64 ring_pending[MAX_RINGS / 64];  ///< rings whose sleeping consumers are to be woken
-  u64 generation[1];    ///< reserved
+  u64 skipped;          ///< events in processes that filter their own system calls, or share their thread state with a child
   RunSlot slots[MAX_RUN_SLOTS];
   RingCtl ring_ctl[MAX_RINGS];
 };

@@ -1,4 +1,4 @@
-// probes: what programs get in r1, byte for byte. Linux: arch/x86/include/asm/ptrace.h, kernel/trace/trace_syscalls.c:syscall_tp_t
+// uapi: what programs get in r1, byte for byte. Linux: arch/x86/include/asm/ptrace.h, kernel/trace/trace_syscalls.c:syscall_tp_t
 #pragma once
 #include "base/types.h"
 
@@ -29,12 +29,5 @@ struct TpExitRecord {
   s64 ret;
 };
 static_assert(sizeof(TpExitRecord) == 24);
-
-/// The part of a task_struct that is filled so far.
-struct SyntheticTask {
-  u64 state;
-  s32 pid, tgid;
-  char comm[16];
-};
 
 }  // namespace skep
