@@ -41,6 +41,9 @@ void note(const char* text);
 
 // signals.cc: SIGSEGV and SIGBUS stay ours for guarded copies; the program's own view of them is kept beside.
 void take_fault_signals();
+/// What exec would keep of the program's view of the two, were they its own: one character for the new image, NUL: nothing.
+char inheritable_signals();
+void inherit_signals(const char* digit);
 void on_rt_sigaction(TrapFrame* f);
 void on_rt_sigprocmask(TrapFrame* f);
 void on_rt_sigsuspend(TrapFrame* f);

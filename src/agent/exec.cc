@@ -12,6 +12,7 @@ struct Environment {
   const char* vars[MAX_ENV + 8];
   char preload[4096];
   char home[128];
+  char signals[16];
 };
 
 bool names(const char* var, const char* name) {
@@ -62,6 +63,7 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
       old_preload = var + 11;
       continue;
     }
+    if (names(head, "SKEP_SIGNALS") || names(head, "SKEP_SECCOMP")) continue;  // of the image that goes
     if (names(head, "SKEP_SESSION")) have_session = true;
     if (names(head, "SKEP_LIVENESS")) have_liveness = true;
     if (names(head, "SKEP_TOKEN")) have_token = true;
@@ -79,6 +81,13 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
     if (!have_token && session.token_var[0] != '\0') e.vars[n++] = session.token_var;
   }
   if (session.seccomp) e.vars[n++] = "SKEP_SECCOMP=1";  // the filter goes on, and the new image cannot see its coming
+  if (const char s = inheritable_signals(); s != '\0') {
+    e.signals[0] = '\0';
+    append(e.signals, sizeof e.signals, "SKEP_SIGNALS=");
+    e.signals[13] = s;
+    e.signals[14] = '\0';
+    e.vars[n++] = e.signals;
+  }
   e.vars[n] = nullptr;
   return true;
 }

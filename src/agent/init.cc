@@ -157,6 +157,7 @@ bool start(const char* const* envp, const char* dir) {
   find_liveness(find_env(envp, "SKEP_LIVENESS"));
   find_token(find_env(envp, "SKEP_TOKEN"));
   take_fault_signals();
+  inherit_signals(find_env(envp, "SKEP_SIGNALS"));
   WireHello h{};
   HostCall c{};
   c.payload = &h;

@@ -144,14 +144,29 @@ bool pipe_inode(const char* who, const char* number, u64* ino) {
   return true;
 }
 
-s64 ask_text(WireOp op, u64 ino, char* out, u32 cap) {
+s64 ask_text(WireOp op, u64 ino, char* out, u32 cap, u32* mode = nullptr) {
   HostCall c{};
   c.op = op;
   c.a[0] = ino;
   c.payload = out;
   c.payload_cap = cap;
   const s64 rc = host_call(c);
+  if (mode != nullptr) *mode = static_cast<u32>(rc);
   return rc < 0 ? rc : static_cast<s64>(c.payload_len);
+}
+
+/// In "flags:\t0NNNNNNN" of a pipe's fdinfo: how the object was opened, in place of how the pipe was.
+void correct_flags(char* text, u64 n, u32 mode) {
+  for (u64 i = 0; i + 15 < n; ++i) {
+    if (!starts_with(text + i, "flags:\t0")) continue;
+    char* digits = text + i + 8;
+    u64 last = 0;
+    while (i + 8 + last < n && digits[last] >= '0' && digits[last] <= '7') ++last;
+    if (last < 4) return;
+    digits[last - 1] = mode == 1 ? '0' : mode == 2 ? '1' : '2';
+    digits[last - 4] = static_cast<char>('0' + ((digits[last - 4] - '0') & 3));  // O_NONBLOCK is ours
+    return;
+  }
 }
 
 void readlink_fd(TrapFrame* f, u64 path_user, u64 buf, u64 size) {
@@ -171,7 +186,8 @@ bool open_fdinfo(TrapFrame* f, u64 path_user, u64 open_flags) {
   u64 ino;
   if (!may_be_virtual(path_user) || copy_path(path, path_user) < 0) return false;
   if (!split_proc_fd(path, "fdinfo", who, number) || !pipe_inode(who, number, &ino)) return false;
-  const s64 n = ask_text(WireOp::FdInfo, ino, text, sizeof text);
+  u32 mode = 3;
+  const s64 n = ask_text(WireOp::FdInfo, ino, text, sizeof text, &mode);
   if (n < 0) return false;
   const s64 real = sys(NR_openat, AT_FDCWD_, path, 02000000, 0);
   if (real < 0) {
@@ -183,10 +199,38 @@ bool open_fdinfo(TrapFrame* f, u64 path_user, u64 open_flags) {
   sys(NR_close, real);
   const s64 fd = sys(319 /* memfd_create */, "fdinfo", (open_flags & 02000000) != 0 ? 1 : 0);
   if (fd >= 0) {
-    if (got > 0) sys(NR_write, fd, head, got);
+    if (got > 0) {
+      correct_flags(head, static_cast<u64>(got), mode);
+      sys(NR_write, fd, head, got);
+    }
     sys(NR_write, fd, text, n);
     sys(8 /* lseek */, fd, 0, 0);
   }
+  f->answer(fd);
+  return true;
+}
+
+/// The list of mounts has the session's bpffs, whether or not the machine has one.
+bool open_mounts(TrapFrame* f, u64 path_user, u64 open_flags) {
+  char path[4096];
+  if (!may_be_virtual(path_user) || copy_path(path, path_user) < 0) return false;
+  if (!same(path, "/proc/mounts") && !same(path, "/proc/self/mounts")) return false;
+  const s64 real = sys(NR_openat, AT_FDCWD_, path, 02000000, 0);
+  if (real < 0) return false;
+  const s64 fd = sys(319 /* memfd_create */, "mounts", (open_flags & 02000000) != 0 ? 1 : 0);
+  bool have = false;
+  if (fd >= 0) {
+    char chunk[4096];
+    for (s64 n; (n = sys(NR_read, real, chunk, sizeof chunk - 1)) > 0;) {
+      chunk[n] = '\0';
+      for (s64 i = 0; i < n && !have; ++i) have = starts_with(chunk + i, " /sys/fs/bpf bpf ");
+      sys(NR_write, fd, chunk, n);
+    }
+    constexpr const char* LINE = "bpf /sys/fs/bpf bpf rw,nosuid,nodev,noexec,relatime,mode=700 0 0\n";
+    if (!have) sys(NR_write, fd, LINE, length_of(LINE));
+    sys(8 /* lseek */, fd, 0, 0);
+  }
+  sys(NR_close, real);
   f->answer(fd);
   return true;
 }
@@ -219,11 +263,11 @@ u64 magic_of_link(const char* link) {
 void on_path0(TrapFrame* f) {
   if (f->nr != NR_open && f->nr != NR_creat) return replace_one(f, 0);
   const u64 flags = f->nr == NR_creat ? 01101 : f->si;
-  if (!open_fdinfo(f, f->di, flags)) open_path(f, 0, flags);
+  if (!open_fdinfo(f, f->di, flags) && !open_mounts(f, f->di, flags)) open_path(f, 0, flags);
 }
 void on_pathat(TrapFrame* f) {
   if (f->nr != NR_openat) return replace_one(f, 1);
-  if (!open_fdinfo(f, f->si, f->dx)) open_path(f, 1, f->dx);
+  if (!open_fdinfo(f, f->si, f->dx) && !open_mounts(f, f->si, f->dx)) open_path(f, 1, f->dx);
 }
 void on_mkdir(TrapFrame* f) { make_dir(f, 0); }
 void on_mkdirat(TrapFrame* f) { make_dir(f, 1); }

@@ -85,6 +85,21 @@ void install(int sig, const KernelSigaction& app) {
 
 }  // namespace
 
+void inherit_signals(const char* digit) {
+  if (digit == nullptr) return;
+  const u32 bits = static_cast<u32>(*digit - 'a') & 15;
+  if ((bits & 1) != 0) thread.blocked |= 1ULL << (SIGSEGV_ - 1);
+  if ((bits & 2) != 0) thread.blocked |= 1ULL << (SIGBUS_ - 1);
+  if ((bits & 4) != 0) shown[0].handler = SIG_IGN_;
+  if ((bits & 8) != 0) shown[1].handler = SIG_IGN_;
+}
+
+char inheritable_signals() {
+  const u32 bits = (thread.blocked >> (SIGSEGV_ - 1) & 1) | (thread.blocked >> (SIGBUS_ - 1) & 1) << 1 |
+                   (shown[0].handler == SIG_IGN_ ? 4u : 0u) | (shown[1].handler == SIG_IGN_ ? 8u : 0u);
+  return bits == 0 ? '\0' : static_cast<char>('a' + bits);
+}
+
 void take_fault_signals() {
   for (const int sig : BOTH) {
     KernelSigaction old{};

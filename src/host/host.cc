@@ -292,6 +292,7 @@ Reply Host::dispatch(Client& client, const Request& request, RemoteCaller& calle
       const auto it = kernel_.files.find(r.a[0]);
       if (it == kernel_.files.end()) return failed(ENOENT);
       put_text(reply, r.op == WireOp::FdInfo ? fdinfo_text(*it->second) : fd_link_text(*it->second));
+      reply.rc = it->second->mode;
       return reply;
     }
     case WireOp::Path:

@@ -35,7 +35,7 @@ enum class WireOp : u16 {
   Kick,           ///< a = inode: make this file's pipe readable
   Sync,           ///< nothing: by the time of the reply all closes before it have been seen
   Path,           ///< a = path address; reply payload: the real path (rc 1), or rc 0: not ours
-  FdInfo,         ///< a = inode; reply payload: text of fdinfo; rc -ENOENT
+  FdInfo,         ///< a = inode; reply payload: text of fdinfo; rc FILE_* or -ENOENT
   FdLink,         ///< a = inode; reply payload: text of readlink(/proc/self/fd/N)
   Note,           ///< a = address of a text: one more line for doctor
   RamFile,        ///< reply fd: the RAM file
