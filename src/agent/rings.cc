@@ -91,7 +91,11 @@ void prepare(s32 fd, Known* k, bool edge) {
   const u32 seq = perf_ring_seq(*ring);
   // A level needs a byte to be there; an edge a new one, and only for a wake-up (or what was there when the fd was added).
   const bool owed = edge && k->object.kind == WireObjectKind::RingMap ? seq != k->seen : !has_byte(fd);
-  if (owed) kick(k->object.ino);
+  if (owed) {
+    // The doorbell may be on its way for the same wake-up: not to be told twice, it is taken back. Kick wakes every file of the ring.
+    fetch_and(&session.window.ram->ring_pending[ring->index / 64 % (MAX_RINGS / 64)], ~(1ULL << (ring->index % 64)));
+    kick(k->object.ino);
+  }
   if (k->object.kind == WireObjectKind::RingMap) k->seen = seq;
 }
 

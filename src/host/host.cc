@@ -271,7 +271,7 @@ Reply Host::dispatch(Client& client, const Request& request, RemoteCaller& calle
     case WireOp::Identify:
       return identify(request, caller);
     case WireOp::Kick:
-      make_readable(r.a[0]);
+      if (const auto it = kernel_.files.find(r.a[0]); it != kernel_.files.end()) kick(*it->second);
       return reply;
     case WireOp::Sync:
       return reply;
@@ -606,6 +606,13 @@ void Host::drop_client(int fd) {
   release_mappings(gone);
   // Its slots are looked at when the process itself is known to be gone (pidfd) or to have another image (hello).
   if (gone.owner != 0 && !owners_[gone.owner].pidfd) owner_gone(gone.owner);
+}
+
+void Host::kick(const File& file) {
+  const auto map = object_as<Map>(file.object);
+  const auto event = object_as<PerfEvent>(file.object);
+  const RingDesc* ring = map != nullptr ? map->desc->ring : event != nullptr ? event->ring : nullptr;
+  if (ring != nullptr) wake_ring(ring->index);
 }
 
 void Host::wake_ring(u32 index) {

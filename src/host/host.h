@@ -86,6 +86,7 @@ class Host {
   void recover_slots(OwnerId owner);
   void serve_doorbell();
   void wake_ring(u32 index);
+  void kick(const File& file);  ///< a consumer's own wish to be woken
   void pump_trace();
   std::string doctor_text() const;
   WireCounts counts() const;

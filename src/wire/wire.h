@@ -32,7 +32,7 @@ enum class WireOp : u16 {
   Mapped,         ///< a = addr, len, token: the agent has made the mapping that `token` (from WireMmap) planned
   Unmapped,       ///< a = addr, len: gone, as far as it was ours
   Identify,       ///< a = inode, device; reply payload: WireObject (ENOENT: not ours)
-  Kick,           ///< a = inode: make this file's pipe readable
+  Kick,           ///< a = inode of a ring's file: make all files of that ring readable
   Sync,           ///< nothing: by the time of the reply all closes before it have been seen
   Path,           ///< a = path address; reply payload: the real path (rc 1), or rc 0: not ours
   FdInfo,         ///< a = inode; reply payload: text of fdinfo; rc FILE_* or -ENOENT
