@@ -89,13 +89,17 @@ bool receive_all(s32 fd, void* p, u64 n, HostCall* c) {
   return true;
 }
 
-bool send_memory(s32 fd, const Segment& s, u8* chunk) {
-  // Whether it can be read has to be known before its header goes out: a dry pass over its pages.
-  WireMemory h{s.addr, static_cast<u32>(s.len), 0};
-  for (u64 at = 0; at < s.len && h.fault == 0; at += PAGE_SIZE)
-    if (read_user(chunk, s.addr + at, 1) != 0) h.fault = 1;
-  if (s.len > 0 && read_user(chunk, s.addr + s.len - 1, 1) != 0) h.fault = 1;
-  if (h.fault != 0) h.len = 0;
+/// How much of the range can be read: all of it, or nothing.
+u64 readable_length(const Segment& s) {
+  u8 b;
+  for (u64 at = 0; at < s.len; at += PAGE_SIZE)
+    if (read_user(&b, s.addr + at, 1) != 0) return 0;
+  return s.len > 0 && read_user(&b, s.addr + s.len - 1, 1) != 0 ? 0 : s.len;
+}
+
+/// `readable`: what readable_length() said when the frame's length was made up.
+bool send_memory(s32 fd, const Segment& s, u64 readable, u8* chunk) {
+  const WireMemory h{s.addr, static_cast<u32>(readable), readable != s.len ? 1u : 0u};
   if (!send_all(fd, &h, sizeof h)) return false;
   for (u64 at = 0; at < h.len;) {
     const u64 n = h.len - at < CHUNK ? h.len - at : CHUNK;
@@ -106,13 +110,6 @@ bool send_memory(s32 fd, const Segment& s, u8* chunk) {
   return true;
 }
 
-u64 readable_length(const Segment& s) {
-  u8 b;
-  for (u64 at = 0; at < s.len; at += PAGE_SIZE)
-    if (read_user(&b, s.addr + at, 1) != 0) return 0;
-  return s.len > 0 && read_user(&b, s.addr + s.len - 1, 1) != 0 ? 0 : s.len;
-}
-
 bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
   WireRequest r{};
   r.magic = WIRE_MAGIC;
@@ -120,14 +117,17 @@ bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
   r.n_memory = static_cast<u16>(asked.n_memory);
   r.n_fds = static_cast<u16>(asked.n_fds);
   for (int i = 0; i < 6; ++i) r.a[i] = c.a[i];
-  // Lengths must agree with what send_memory() will find; a range that another thread unmaps in between ends the connection, no more.
+  u64 readable[MAX_SEGMENTS];
   u64 length = sizeof r + asked.n_fds * sizeof(WireFd);
-  for (u32 i = 0; i < asked.n_memory; ++i) length += sizeof(WireMemory) + readable_length(asked.memory[i]);
+  for (u32 i = 0; i < asked.n_memory; ++i) {
+    readable[i] = readable_length(asked.memory[i]);
+    length += sizeof(WireMemory) + readable[i];
+  }
   if (length > WIRE_MAX_FRAME) return false;
   r.length = static_cast<u32>(length);
   if (!send_all(fd, &r, sizeof r)) return false;
   for (u32 i = 0; i < asked.n_memory; ++i)
-    if (!send_memory(fd, asked.memory[i], chunk)) return false;
+    if (!send_memory(fd, asked.memory[i], readable[i], chunk)) return false;
   for (u32 i = 0; i < asked.n_fds; ++i) {
     WireFd w{};
     FdStat st;

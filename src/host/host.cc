@@ -47,6 +47,13 @@ Reply failed(int error) {
 }
 UniqueFd dup_of(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 
+/// The ring that a file's fd is readable for; null for objects that are none.
+const RingDesc* ring_of(const File& file) {
+  if (const auto map = object_as<Map>(file.object)) return map->desc->ring;
+  const auto event = object_as<PerfEvent>(file.object);
+  return event != nullptr ? event->ring : nullptr;
+}
+
 /// Set for the length of slot recovery: which window's maps are alive.
 thread_local WindowHost* recovering = nullptr;
 MapDesc* find_live_map(const Window&, u64 addr) noexcept {
@@ -71,10 +78,9 @@ struct Host::DoorbellThread {
       bool pending = false;
       for (u32 i = 0; i < PENDING_WORDS; ++i) pending = pending || load_relaxed(&window.ram->ring_pending[i]) != 0;
       if (!pending) {
-        // A scribbled word makes this return early or sleep on; the timeout bounds both (and serves those who may not call futex).
-        const timespec often{0, 10'000'000}, seldom{1, 0};
-        const timespec* wait = load_relaxed(&window.ram->no_futex) != 0 ? &often : &seldom;
-        syscall(SYS_futex, &window.ram->doorbell, FUTEX_WAIT, seen, wait, nullptr, 0);
+        // A scribbled word makes this return early or sleep on; the timeout bounds both.
+        const timespec wait{1, 0};
+        syscall(SYS_futex, &window.ram->doorbell, FUTEX_WAIT, seen, &wait, nullptr, 0);
       }
       doorbell_awake(window);
       const u64 one = 1;
@@ -609,10 +615,7 @@ void Host::drop_client(int fd) {
 }
 
 void Host::kick(const File& file) {
-  const auto map = object_as<Map>(file.object);
-  const auto event = object_as<PerfEvent>(file.object);
-  const RingDesc* ring = map != nullptr ? map->desc->ring : event != nullptr ? event->ring : nullptr;
-  if (ring != nullptr) wake_ring(ring->index);
+  if (const RingDesc* ring = ring_of(file)) wake_ring(ring->index);
 }
 
 void Host::wake_ring(u32 index) {
@@ -621,9 +624,7 @@ void Host::wake_ring(u32 index) {
     return;
   }
   for (const auto& [fd, pipe] : pipes_) {
-    const auto map = object_as<Map>(pipe.file->object);
-    const auto event = object_as<PerfEvent>(pipe.file->object);
-    const RingDesc* ring = map != nullptr ? map->desc->ring : event != nullptr ? event->ring : nullptr;
+    const RingDesc* ring = ring_of(*pipe.file);
     if (ring != nullptr && ring->index == index) make_readable(pipe.ino);
   }
 }

@@ -176,8 +176,7 @@ struct RomHeader {
 struct RamHeader {
   u32 doorbell;         ///< futex word: bumped by producers that found a ring armed
   u32 doorbell_waiting; ///< the host sleeps on it
-  u32 no_futex;         ///< some target may not call futex(2): the host polls as well
-  u32 pad;
+  u64 pad;
   u64 missed;           ///< events that found no free virtual CPU
   u64 recursion_misses;
   u64 ring_pending[MAX_RINGS / 64];  ///< rings whose sleeping consumers are to be woken
