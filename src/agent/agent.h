@@ -62,6 +62,9 @@ void fire_exec_exit();
 /// Maps the BPF ring buffers made since the last time. False: cannot, so no program that may use one runs.
 bool sync_ring_maps();
 
+// test_run.cc
+void on_test_run(TrapFrame* f);
+
 // exec.cc
 void on_execve(TrapFrame* f);
 void on_execveat(TrapFrame* f);

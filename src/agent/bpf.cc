@@ -62,6 +62,7 @@ void map_over(TrapFrame* f) {
 u32 bpf_client;
 
 void on_bpf(TrapFrame* f) {
+  if (static_cast<u32>(f->di) == BPF_PROG_TEST_RUN) return on_test_run(f);
   HostCall c = call_with(f, WireOp::Bpf);
   c.a[0] = static_cast<u32>(f->di);
   c.a[2] = static_cast<u32>(f->dx);

@@ -5,6 +5,7 @@
 // program with per-CPU data needs one that is a virtual CPU, others make do with any when every virtual CPU is taken (its holder was
 // preempted, or stopped). The slot is taken before the list is looked at: the host frees what it unpublished once every slot owned at that time has moved on.
 #include "agent/agent.h"
+#include "agent/run_env.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
 #include "buffers/doorbell.h"
@@ -16,76 +17,12 @@
 namespace skep::agent {
 namespace {
 
-constexpr u32 CPU_TRIES = 16;
-
-/// The part of a task_struct that is filled so far.
-struct SyntheticTask {
-  u64 state;
-  s32 pid, tgid;
-  char comm[16];
-};
-
 /// What a run shows beside its registers; readable by probe_read_kernel().
 struct Synthetic {
   PtRegs user;    ///< the caller's, as the kernel saves them at entry
   PtRegs kernel;  ///< at the probed function: di -> user
   SyntheticTask task;
 };
-
-struct Env : RunEnv {
-  const Synthetic* synthetic;
-};
-
-u64 pid_tgid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getpid)) << 32 | static_cast<u64>(sys(NR_gettid)); }
-u64 uid_gid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getgid)) << 32 | static_cast<u64>(sys(NR_getuid)); }
-void comm(RunEnv*, char out[16]) noexcept {
-  zero_bytes(out, 16);
-  sys(NR_prctl, 16 /* PR_GET_NAME */, out);
-}
-u64 clock_ns(int clock) noexcept {
-  s64 ts[2] = {};
-  sys(228 /* clock_gettime */, clock, ts);
-  return static_cast<u64>(ts[0]) * 1000000000ULL + static_cast<u64>(ts[1]);
-}
-u64 ktime(RunEnv*) noexcept { return clock_ns(1); }
-u64 boottime(RunEnv*) noexcept { return clock_ns(7); }
-u64 current_task(RunEnv* env) noexcept { return reinterpret_cast<u64>(&static_cast<Env*>(env)->synthetic->task); }
-long read_memory(RunEnv*, void* dst, const void* src, u64 n) noexcept { return skep_guarded_copy(dst, src, n); }
-long read_string(RunEnv*, void* dst, u64 size, const void* src) noexcept {
-  if (size == 0) return 0;
-  const s64 n = read_user_string(static_cast<char*>(dst), size, reinterpret_cast<u64>(src));
-  if (n > static_cast<s64>(size)) {
-    static_cast<char*>(dst)[size - 1] = '\0';
-    return static_cast<long>(size);
-  }
-  return n;
-}
-void wake_host(RunEnv*) noexcept {
-  sys(NR_futex, &session.window.ram->doorbell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0);
-}
-
-/// The processor this thread is on, without a syscall. Linux: arch/x86/include/asm/segment.h:vdso_read_cpunode()
-u32 this_cpu() {
-  u32 limit = 0;
-  asm volatile("lsl %1, %0" : "=r"(limit) : "r"(0x7bu));
-  return limit & 0xfff;
-}
-
-/// For a program with per-CPU data: its holders may have been preempted in the middle, so they are let finish, a few times.
-RunSlot* take_cpu() {
-  for (u32 i = 0; i < CPU_TRIES; ++i) {
-    if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, this_cpu())) return slot;
-    sys(NR_sched_yield);
-  }
-  return nullptr;
-}
-
-/// A virtual CPU if one is free, else a client slot: good for every program that keeps nothing per CPU.
-RunSlot* take_slot() {
-  const u32 cpu = this_cpu();
-  if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, cpu)) return slot;
-  return slot_acquire_client(session.window, process->owner, static_cast<u32>(reinterpret_cast<u64>(&thread) >> 6));
-}
 
 MapDesc* find_map(const Window& w, u64 addr) noexcept {
   const u32 n = load_acquire(&w.rom->nr_maps);
@@ -186,20 +123,9 @@ void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
   if (ready) {
     Synthetic synthetic;
     fill_registers(synthetic, *f, exit_side ? ret : -ENOSYS_);
-    synthetic.task.pid = static_cast<s32>(sys(NR_gettid));
-    synthetic.task.tgid = static_cast<s32>(sys(NR_getpid));
-    comm(nullptr, synthetic.task.comm);
-    Env env{};
-    env.pid_tgid = pid_tgid;
-    env.uid_gid = uid_gid;
-    env.comm = comm;
-    env.current_task = current_task;
-    env.ktime_ns = ktime;
-    env.boot_ns = boottime;
-    env.read_memory = read_memory;
-    env.read_string = read_string;
-    env.futex_wake_host = wake_host;
-    env.synthetic = &synthetic;
+    fill_task(synthetic.task);
+    ProcessEnv env{};
+    fill_env(env, &synthetic.task);
     for (u32 i = 0; i < list->count; ++i) {
       const ProbeEntry& p = list->entries[i];
       Context context;

@@ -4,6 +4,8 @@
 
 namespace skep {
 
+constexpr u32 MAX_BPRINTF_VARARGS = 12;  ///< arguments that one format takes from an array. Linux: include/linux/bpf.h
+
 /// Formats fmt[0, fmt_size), which holds a NUL, into out[0, size), always NUL-terminated (size > 0). The length that the whole text
 /// has, like snprintf; or -EINVAL for what Linux refuses, -ENOSPC when the arguments exceed its 512 bytes of staging; out is then
 /// undefined. Strings are read through run.env; a bad address prints nothing. Linux: kernel/bpf/helpers.c:bpf_bprintf_prepare(),

@@ -2,7 +2,9 @@
 
 #include "base/atomic.h"
 #include "buffers/ringbuf.h"
+#include "helpers/packet.h"
 #include "maps/map_ops.h"
+#include "maps/special_fields.h"
 
 namespace skep {
 namespace {
@@ -12,12 +14,24 @@ enum class Access { Read, Write };
 bool on_stack(const RunCtx& run, u64 addr, u64 size) noexcept {
   const u64 base = reinterpret_cast<u64>(run.stack);
   if (addr < base || addr - base >= sizeof(run.stack)) return false;
-  const u64 frame = (addr - base) / MAX_BPF_STACK;
-  return frame <= run.frame && size <= (frame + 1) * MAX_BPF_STACK - (addr - base);
+  const u64 frame = (addr - base) / RUN_FRAME_BYTES;
+  return frame <= run.frame && size <= (frame + 1) * RUN_FRAME_BYTES - (addr - base);
+}
+
+void mark_written(RunCtx& run, u64 addr, u64 size) noexcept {
+  const u64 first = addr - reinterpret_cast<u64>(run.stack);
+  u8* bits = &run.written[0][0];
+  for (u64 i = first; i < first + size; ++i) bits[i / 8] = static_cast<u8>(bits[i / 8] | 1u << i % 8);
 }
 
 bool in_ctx(const RunCtx& run, u64 addr, u64 size) noexcept {
   return AddrRange{reinterpret_cast<u64>(run.ctx), run.ctx_size}.holds(addr, size);
+}
+
+bool in_shown_key(const RunCtx& run, u64 addr, u64 size) noexcept {
+  for (const ShownKey* key = run.keys; key != nullptr; key = key->outer)
+    if (key->bytes.holds(addr, size)) return true;
+  return false;
 }
 
 /// Linux: kernel/bpf/verifier.c:check_map_access_type()
@@ -30,21 +44,15 @@ bool map_holds(const MapDesc* map, u64 addr, u64 size) noexcept {
   return ops != nullptr && ops->holds_value != nullptr && ops->holds_value(map, addr, size);
 }
 
-const MapDesc* value_map(RunCtx& run, u64 addr, u64 size) noexcept {
-  const ProgImage& prog = *run.prog;
-  if (run.last_map < prog.n_maps && map_holds(prog.maps[run.last_map], addr, size)) return prog.maps[run.last_map];
-  for (u32 i = 0; i < prog.n_maps; ++i) {
-    if (!map_holds(prog.maps[i], addr, size)) continue;
-    run.last_map = i;
-    return prog.maps[i];
-  }
-  return nullptr;
-}
-
 bool run_may(RunCtx& run, u64 addr, u64 size, Access access) noexcept {
-  if (on_stack(run, addr, size)) return true;
-  if (access == Access::Read && in_ctx(run, addr, size)) return true;
-  if (const MapDesc* map = value_map(run, addr, size)) return map_allows(*map, access);
+  if (on_stack(run, addr, size)) {
+    if (run.check_uninit && access == Access::Write) mark_written(run, addr, size);
+    return true;
+  }
+  if ((access == Access::Read || run.ctx_writable) && in_ctx(run, addr, size)) return true;
+  if (run.kernel.holds(addr, size) || run_packet(run).holds(addr, size)) return true;
+  if (const MapDesc* map = run_value_map(run, addr, size)) return map_allows(*map, access);
+  if (access == Access::Read && in_shown_key(run, addr, size)) return true;
   return ringbuf_owns(run.op, addr, size);
 }
 
@@ -62,10 +70,81 @@ void* reserved_sample(const RunCtx& run, u32 ring, u64 pos) noexcept {
 bool run_may_read(RunCtx& run, u64 addr, u64 size) noexcept { return run_may(run, addr, size, Access::Read); }
 bool run_may_write(RunCtx& run, u64 addr, u64 size) noexcept { return run_may(run, addr, size, Access::Write); }
 
+bool run_reads_uninit(const RunCtx& run, u64 addr, u64 size) noexcept {
+  if (!run.check_uninit || !on_stack(run, addr, size)) return false;
+  const u64 first = addr - reinterpret_cast<u64>(run.stack);
+  const u8* bits = &run.written[0][0];
+  for (u64 i = first; i < first + size; ++i)
+    if ((bits[i / 8] >> i % 8 & 1) == 0) return true;
+  return false;
+}
+
+bool run_on_stack(const RunCtx& run, u64 addr) noexcept {
+  return AddrRange{reinterpret_cast<u64>(run.stack), (run.frame + u64{1}) * RUN_FRAME_BYTES}.holds(addr, 0);
+}
+
+AddrRange run_packet(const RunCtx& run) noexcept {
+  const auto between = [](const u8* from, const u8* to) {
+    return to > from ? AddrRange{reinterpret_cast<u64>(from), static_cast<u64>(to - from)} : AddrRange{0, 0};
+  };
+  switch (run.packet) {
+    case PacketKind::Skb: {
+      const PacketSkb& skb = packet_skb(run);
+      return between(skb.data - skb_shared_info(skb).meta_len, skb_tail(skb));
+    }
+    case PacketKind::Xdp: return between(packet_xdp(run).data_meta, packet_xdp(run).data_end);
+    case PacketKind::Flow: {
+      const auto* flow = reinterpret_cast<const FlowDissectorKern*>(run.ctx);
+      return between(flow->data, flow->data_end);
+    }
+    default: return {0, 0};
+  }
+}
+
 MapDesc* run_map(const RunCtx& run, u64 addr) noexcept {
   for (u32 i = 0; i < run.prog->n_maps; ++i)
     if (reinterpret_cast<u64>(run.prog->maps[i]) == addr) return run.prog->maps[i];
+  for (u32 i = 0; i < run.n_inner_maps && i < RUN_INNER_MAPS; ++i)
+    if (reinterpret_cast<u64>(run.inner_maps[i]) == addr) return run.inner_maps[i];
   return nullptr;
+}
+
+void run_add_inner_map(RunCtx& run, MapDesc* map) noexcept {
+  if (map == nullptr || run_map(run, reinterpret_cast<u64>(map)) != nullptr) return;
+  if (run.n_inner_maps == RUN_INNER_MAPS) {
+    for (u32 i = 1; i < RUN_INNER_MAPS; ++i) run.inner_maps[i - 1] = run.inner_maps[i];
+    --run.n_inner_maps;
+  }
+  run.inner_maps[run.n_inner_maps++] = map;
+}
+
+const MapDesc* run_value_map(RunCtx& run, u64 addr, u64 size) noexcept {
+  const ProgImage& prog = *run.prog;
+  if (run.last_map < prog.n_maps && map_holds(prog.maps[run.last_map], addr, size)) return prog.maps[run.last_map];
+  for (u32 i = 0; i < prog.n_maps; ++i) {
+    if (!map_holds(prog.maps[i], addr, size)) continue;
+    run.last_map = i;
+    return prog.maps[i];
+  }
+  for (u32 i = run.n_inner_maps; i > 0; --i)
+    if (map_holds(run.inner_maps[i - 1], addr, size)) return run.inner_maps[i - 1];
+  return nullptr;
+}
+
+RobustLock* run_value_lock(RunCtx& run, u64 addr) noexcept {
+  const MapDesc* map = run_value_map(run, addr, sizeof(u32));
+  if (map == nullptr || !has_spin_lock(*map)) return nullptr;
+  const u64 value = addr - static_cast<u32>(map->fields->spin_lock_off);
+  // The whole value lies around it only when it begins there.
+  return map_holds(map, value, map->value_size) ? value_lock(*map, reinterpret_cast<const void*>(value)) : nullptr;
+}
+
+s64 run_const_string(RunCtx& run, u64 addr) noexcept {
+  const MapDesc* map = run_value_map(run, addr, 1);
+  if (map == nullptr || (map->map_flags & BPF_F_RDONLY_PROG) == 0) return -1;
+  for (u64 len = 0; map_holds(map, addr, len + 1); ++len)
+    if (reinterpret_cast<const char*>(addr)[len] == 0) return static_cast<s64>(len);
+  return -1;
 }
 
 void run_discard_reservations(RunCtx& run) noexcept {
@@ -87,8 +166,10 @@ AddrRange kernel_range(const RunCtx& run, u64 addr) noexcept {
       {rom.ram_base, rom.ram_size},
       {rom.ring_base, rom.ring_size},
       run.extra,
+      run.kernel,
       {reinterpret_cast<u64>(run.ctx), run.ctx_size},
-      {reinterpret_cast<u64>(run.stack), (run.frame + 1) * u64{MAX_BPF_STACK}},
+      run_packet(run),
+      {reinterpret_cast<u64>(run.stack), (run.frame + 1) * u64{RUN_FRAME_BYTES}},
   };
   for (const AddrRange& range : ranges)
     if (addr - range.addr < range.len) return range;

@@ -2,7 +2,7 @@
 // Linux: kernel/trace/bpf_trace.c:bpf_probe_read_*(). DIFFERS: Linux tells the halves apart by TASK_SIZE, skep by the session
 // window.
 #include "base/bytes.h"
-#include "helpers/protos.h"
+#include "helpers/helper_list.h"
 #include "helpers/user_memory.h"
 
 namespace skep {
@@ -18,41 +18,25 @@ u64 probe_string(RunCtx& run, u64 dst, u64 size, u64 src, Space space) noexcept 
   return static_cast<u64>(len);
 }
 
-u64 probe_read(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
-  return probe_bytes(run, dst, size, src, Space::Either);
-}
-u64 probe_read_user(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
-  return probe_bytes(run, dst, size, src, Space::User);
-}
-u64 probe_read_kernel(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
-  return probe_bytes(run, dst, size, src, Space::Kernel);
-}
-u64 probe_read_str(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
-  return probe_string(run, dst, size, src, Space::Either);
-}
-u64 probe_read_user_str(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
-  return probe_string(run, dst, size, src, Space::User);
-}
-u64 probe_read_kernel_str(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
-  return probe_string(run, dst, size, src, Space::Kernel);
-}
-
-constexpr FuncProto reader(u32 id, const char* name, u64 types, HelperFn fn) noexcept {
-  return {id, name, true, RET_INTEGER, {ARG_PTR_TO_UNINIT_MEM, ARG_CONST_SIZE_OR_ZERO, ARG_ANYTHING}, types, fn};
-}
-
 }  // namespace
 
-constinit const FuncProto bpf_probe_read_proto = reader(BPF_FUNC_probe_read, "bpf_probe_read", TRACING_PROG_TYPES, probe_read);
-constinit const FuncProto bpf_probe_read_str_proto =
-    reader(BPF_FUNC_probe_read_str, "bpf_probe_read_str", TRACING_PROG_TYPES, probe_read_str);
-constinit const FuncProto bpf_probe_read_user_proto =
-    reader(BPF_FUNC_probe_read_user, "bpf_probe_read_user", BASE_PROG_TYPES, probe_read_user);
-constinit const FuncProto bpf_probe_read_user_str_proto =
-    reader(BPF_FUNC_probe_read_user_str, "bpf_probe_read_user_str", BASE_PROG_TYPES, probe_read_user_str);
-constinit const FuncProto bpf_probe_read_kernel_proto =
-    reader(BPF_FUNC_probe_read_kernel, "bpf_probe_read_kernel", BASE_PROG_TYPES, probe_read_kernel);
-constinit const FuncProto bpf_probe_read_kernel_str_proto =
-    reader(BPF_FUNC_probe_read_kernel_str, "bpf_probe_read_kernel_str", BASE_PROG_TYPES, probe_read_kernel_str);
+u64 bpf_probe_read(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_bytes(run, dst, size, src, Space::Either);
+}
+u64 bpf_probe_read_user(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_bytes(run, dst, size, src, Space::User);
+}
+u64 bpf_probe_read_kernel(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_bytes(run, dst, size, src, Space::Kernel);
+}
+u64 bpf_probe_read_str(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_string(run, dst, size, src, Space::Either);
+}
+u64 bpf_probe_read_user_str(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_string(run, dst, size, src, Space::User);
+}
+u64 bpf_probe_read_kernel_str(RunCtx& run, u64 dst, u64 size, u64 src, u64, u64) noexcept {
+  return probe_string(run, dst, size, src, Space::Kernel);
+}
 
 }  // namespace skep

@@ -5,6 +5,16 @@
 
 namespace skep {
 
+/// Bytes of one function's frame: what programs may use, and what inlined loops and counters add to it. Linux: verifier.c:
+/// optimize_bpf_loop(), do_misc_fixups()
+constexpr u32 RUN_FRAME_BYTES = MAX_BPF_STACK + 64;
+/// Frames at once: MAX_CALL_FRAMES of one program, and more where tail calls begin anew inside a function.
+constexpr u32 RUN_FRAMES = 32;
+/// Tail calls that one run may make. Linux: include/linux/bpf.h
+constexpr u32 MAX_TAIL_CALL_CNT = 33;
+/// What a register holds that names a function of the program: this, or-ed with its first instruction.
+constexpr u64 RUN_FUNC_TAG = 0xbfULL << 56;
+
 /// What helpers ask of the process of the run: the agent's own functions in production, fakes in tests. None may block, allocate or
 /// call libc; each may be called at any instruction of the process.
 struct RunEnv {
@@ -14,6 +24,9 @@ struct RunEnv {
   u64 (*current_task)(RunEnv*) noexcept;  ///< address of the synthetic task_struct
   u64 (*ktime_ns)(RunEnv*) noexcept;      ///< CLOCK_MONOTONIC
   u64 (*boot_ns)(RunEnv*) noexcept;       ///< CLOCK_BOOTTIME
+  u64 (*coarse_ns)(RunEnv*) noexcept;     ///< CLOCK_MONOTONIC_COARSE
+  u64 (*tai_ns)(RunEnv*) noexcept;        ///< CLOCK_TAI
+  u32 (*numa_node)(RunEnv*) noexcept;     ///< that the thread is on
   /// Guarded copy: 0, or -EFAULT with dst undefined. Which addresses may be asked for is the caller's affair.
   long (*read_memory)(RunEnv*, void* dst, const void* src, u64 len) noexcept;
   /// Guarded string copy, at most size bytes with the NUL: the length with its NUL, or -EFAULT with dst undefined. A longer string
@@ -40,8 +53,10 @@ enum class FaultKind : u32 {
   Misaligned,    ///< atomic operation
   UnknownHelper,  ///< none of that id, or not for this program type
   BadHelperArg,
-  CallDepth,     ///< more than MAX_CALL_FRAMES
+  CallDepth,     ///< more than RUN_FRAMES
   StepLimit,
+  UninitRead,    ///< of stack bytes never written; only where RunCtx::check_uninit asks for it
+  LockStuck,     ///< a spin lock whose holder does not go on
 };
 
 struct Fault {
@@ -50,7 +65,18 @@ struct Fault {
   u64 addr;  ///< the address touched, the helper's id, or the argument
 };
 
-/// One run. The caller fills the first part and zeroes nothing else: interp_run() does. 4.2 KiB.
+/// What r1 of a program points to, and with it where the packet lies that the program may look at.
+enum class PacketKind : u8 { None, Skb, Xdp, Flow };  ///< helpers/packet.h: PacketSkb, PacketXdp; FlowDissectorKern
+
+/// The key that a callback of bpf_for_each_map_elem() is being shown. On the helper's own stack; `outer`: of one around it.
+struct ShownKey {
+  AddrRange bytes;
+  const ShownKey* outer;
+};
+
+constexpr u32 RUN_INNER_MAPS = 32;
+
+/// One run. The caller fills the first part and zeroes nothing else: interp_run() does. 22 KiB.
 struct RunCtx {
   OpCtx op;                 ///< op.slot is held for the whole run
   const ProgImage* prog;
@@ -59,13 +85,26 @@ struct RunCtx {
   u32 ctx_size;
   RunEnv* env;
   AddrRange extra;          ///< memory that probe_read_kernel() may read beside the window: a synthetic pt_regs. len 0: none
+  AddrRange kernel = {0, 0};  ///< structures that a converted program reads and writes: the context and what it leads to
+  PacketKind packet = PacketKind::None;
+  bool ctx_writable = false;  ///< the context is the program's to write (SYSCALL)
+  bool check_uninit = false;  ///< for tests: a read of stack bytes never written is a fault. Linux lets privileged programs read them
 
   u32 steps;                ///< instructions executed
   u32 frame;                ///< current call depth, 0 = entry function
   u32 prandom_calls;
   u32 last_map;             ///< index into prog->maps that held the last map value touched: asked first
   Fault fault;
-  alignas(8) u8 stack[MAX_CALL_FRAMES][MAX_BPF_STACK];  ///< r10 of frame i = end of stack[i]
+  RobustLock* held_lock;    ///< by bpf_spin_lock()
+  const ShownKey* keys;
+  /// Maps that lookups in maps of maps have found: the program's too, from then on. The oldest goes when there are too many.
+  MapDesc* inner_maps[RUN_INNER_MAPS];
+  u32 n_inner_maps;
+  /// The interpreter's: runs a function of the program (`func` as RUN_FUNC_TAG has it). False: the run is over, see `fault`.
+  bool (*call_func)(RunCtx&, u64 func, const u64 (&args)[5], u64* r0) noexcept;
+  void* machine;
+  alignas(8) u8 stack[RUN_FRAMES][RUN_FRAME_BYTES];  ///< r10 of frame i = end of stack[i]
+  u8 written[RUN_FRAMES][RUN_FRAME_BYTES / 8];       ///< with check_uninit: a bit for each byte of `stack`
 };
 
 }  // namespace skep

@@ -23,7 +23,8 @@ namespace skep::test {
 /// A process with fixed answers, whose memory is the test's own.
 struct FakeEnv : RunEnv {
   u64 fake_pid_tgid = 1000ULL << 32 | 1001, fake_uid_gid = 6ULL << 32 | 5, fake_task = 0x7000, fake_ktime = 123456789,
-      fake_boot = 987654321;
+      fake_boot = 987654321, fake_coarse = 123000000, fake_tai = 37123456789;
+  u32 fake_node = 3;
   std::string fake_comm = "fake-process";
   int futex_wakes = 0;
 
@@ -37,6 +38,9 @@ struct FakeEnv : RunEnv {
     current_task = [](RunEnv* e) noexcept { return self(e)->fake_task; };
     ktime_ns = [](RunEnv* e) noexcept { return self(e)->fake_ktime; };
     boot_ns = [](RunEnv* e) noexcept { return self(e)->fake_boot; };
+    coarse_ns = [](RunEnv* e) noexcept { return self(e)->fake_coarse; };
+    tai_ns = [](RunEnv* e) noexcept { return self(e)->fake_tai; };
+    numa_node = [](RunEnv* e) noexcept { return self(e)->fake_node; };
     read_memory = [](RunEnv*, void* dst, const void* src, u64 len) noexcept { return guarded(dst, src, len); };
     read_string = [](RunEnv*, void* dst, u64 size, const void* src) noexcept -> long {
       char* out = static_cast<char*>(dst);
@@ -137,10 +141,17 @@ class RunFixture : public ::testing::Test {
     run_->ctx_size = static_cast<u32>(ctx_.size());
     run_->env = &env_;
     run_->extra = extra_;
+    run_->kernel = kernel_;
+    run_->packet = packet_;
+    run_->ctx_writable = false;
+    run_->check_uninit = check_uninit_;
     run_->frame = 0;
     run_->prandom_calls = 0;
     run_->last_map = 0;
     run_->fault = {};
+    run_->held_lock = nullptr;
+    run_->keys = nullptr;
+    run_->n_inner_maps = 0;
     return *run_;
   }
 
@@ -154,7 +165,9 @@ class RunFixture : public ::testing::Test {
   ProgStats* stats_ = nullptr;
   Prog insns_;
   std::vector<u8> ctx_ = std::vector<u8>(64, 0x11);
-  AddrRange extra_{0, 0};
+  AddrRange extra_{0, 0}, kernel_{0, 0};
+  PacketKind packet_ = PacketKind::None;
+  bool check_uninit_ = false;
   FakeEnv env_;
   u32 step_limit_ = 100000;
 };

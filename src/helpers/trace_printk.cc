@@ -1,9 +1,11 @@
 // helpers: bpf_trace_printk(). Linux: kernel/trace/bpf_trace.c
-#include "buffers/ringbuf.h"
+#include <cerrno>
+
 #include "base/atomic.h"
 #include "base/bytes.h"
+#include "buffers/ringbuf.h"
 #include "helpers/format.h"
-#include "helpers/protos.h"
+#include "helpers/helper_list.h"
 #include "helpers/trace_record.h"
 
 namespace skep {
@@ -36,7 +38,9 @@ void emit(RunCtx& run, FullRecord& record) noexcept {
   if (futex_wake) run.env->futex_wake_host(run.env);
 }
 
-u64 trace_printk(RunCtx& run, u64 fmt, u64 fmt_size, u64 arg1, u64 arg2, u64 arg3) noexcept {
+}  // namespace
+
+u64 bpf_trace_printk(RunCtx& run, u64 fmt, u64 fmt_size, u64 arg1, u64 arg2, u64 arg3) noexcept {
   const u64 args[] = {arg1, arg2, arg3};
   FullRecord record;
   const long len = format_bpf(run, record.text, sizeof(record.text), reinterpret_cast<const char*>(fmt), fmt_size, args, 3);
@@ -44,10 +48,16 @@ u64 trace_printk(RunCtx& run, u64 fmt, u64 fmt_size, u64 arg1, u64 arg2, u64 arg
   return static_cast<u64>(len);
 }
 
-}  // namespace
-
-constinit const FuncProto bpf_trace_printk_proto = {
-    BPF_FUNC_trace_printk, "bpf_trace_printk", true, RET_INTEGER, {ARG_PTR_TO_MEM, ARG_CONST_SIZE}, BASE_AND_LIRC_PROG_TYPES,
-    trace_printk};
+/// Linux: kernel/trace/bpf_trace.c:bpf_trace_vprintk()
+u64 bpf_trace_vprintk(RunCtx& run, u64 fmt, u64 fmt_size, u64 data, u64 data_len, u64) noexcept {
+  if (data_len % 8 != 0 || data_len > MAX_BPRINTF_VARARGS * 8 || (data_len != 0 && data == 0)) return static_cast<u64>(-EINVAL);
+  u64 args[MAX_BPRINTF_VARARGS];
+  copy_bytes(args, reinterpret_cast<const void*>(data), data_len);
+  FullRecord record;
+  const long len = format_bpf(run, record.text, sizeof(record.text), reinterpret_cast<const char*>(fmt), fmt_size, args,
+                              static_cast<u32>(data_len / 8));
+  if (len >= 0) emit(run, record);
+  return static_cast<u64>(len);
+}
 
 }  // namespace skep

@@ -392,6 +392,13 @@ Reply Host::call_bpf(Client& client, const Request& request, RemoteCaller& calle
   if (slot == nullptr) return failed(EBUSY);
   CallContext ctx{kernel_, client.who, caller, caller, pins_, OpCtx{kernel_.window().view(), slot, 0}, nullptr};
   Reply reply;
+  ctx.run_test = [&reply](const TestRunPlan& plan) -> Result<s64> {
+    WireTestRun w{reinterpret_cast<u64>(plan.prog), plan.uattr, plan.expected_attach_type, plan.max_ctx_offset, {}};
+    static_assert(sizeof w.attr == sizeof plan.attr);
+    std::memcpy(w.attr, &plan.attr, sizeof w.attr);
+    put_payload(reply, w);
+    return s64{0};
+  };
   switch (r.op) {
     case WireOp::Bpf:
       reply.rc = skep_bpf(ctx, static_cast<u32>(r.a[0]), r.a[1], static_cast<u32>(r.a[2]));
@@ -687,7 +694,7 @@ WireCounts Host::counts() const {
   WireCounts c{};
   c.maps = kernel_.maps.size();
   c.progs = kernel_.progs.size();
-  c.btfs = kernel_.btfs.size();
+  c.btfs = kernel_.btfs.size() - (kernel_.vmlinux != nullptr ? 1 : 0);  // its own is always there
   c.links = kernel_.links.size();
   c.files = kernel_.files.size();
   c.pins = pins_.size();

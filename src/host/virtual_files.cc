@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/unique_fd.h"
+#include "kbtf/kernel_btf.h"
 #include "probes/syscalls.h"
 #include "probes/pmu.h"
 
@@ -54,6 +55,8 @@ bool VirtualFiles::create() {
   if (!make_dirs(root_ + TRACING + "/events/syscalls") || !make_dirs(root_ + "/sys/kernel/btf") || !make_dirs(root_ + "/proc")) return false;
   write_file(root_ + KPROBE + "/type", fmt::format("{}\n", PERF_TYPE_KPROBE));
   write_file(root_ + KPROBE + "/format/retprobe", "config:0\n");
+  const auto btf = kernel_btf_bytes();
+  write_file(root_ + "/sys/kernel/btf/vmlinux", {reinterpret_cast<const char*>(btf.data()), btf.size()});
   make_dirs(root_ + "/sys/bus/event_source/devices");
   return mkfifo(trace_pipe().c_str(), 0644) == 0 || errno == EEXIST;
 }

@@ -194,21 +194,25 @@ TEST_F(Interp, SubprogramsKeepCalleeSavedRegistersAndFrames) {
   EXPECT_EQ(good(p), 1u + 60 + 70 + 80 + 90 + 1000);
 }
 
-TEST_F(Interp, EightFramesAreTheMost) {
+TEST_F(Interp, FramesAreCounted) {
   // f(n): n == 0 ? 0 : 1 + f(n - 1)
   const auto nested = [](s32 n) {
     return Prog{mov(1, n), call_pc(1), exit_(),
                 mov(0, 0), jk(BPF_JEQ, 1, 0, 3), alu64k(BPF_SUB, 1, 1), call_pc(-4), alu64k(BPF_ADD, 0, 1), exit_()};
   };
-  EXPECT_EQ(good(nested(6)), 6u);
-  EXPECT_EQ(run(nested(7)), 0u);
+  constexpr s32 MOST = RUN_FRAMES - 2;  // beside the entry's and the last f's
+  EXPECT_EQ(good(nested(MOST)), static_cast<u64>(MOST));
+  EXPECT_EQ(run(nested(MOST + 1)), 0u);
   EXPECT_EQ(run_->fault.kind, FaultKind::CallDepth);
 }
 
 TEST_F(Interp, HelperCallsScratchRegisters) {
-  EXPECT_EQ(good({mov(6, 5), mov(1, 1), mov(2, 2), call(BPF_FUNC_get_smp_processor_id), alu64x(BPF_ADD, 0, 1),
-                  alu64x(BPF_ADD, 0, 2), alu64x(BPF_ADD, 0, 6), exit_()}),
-            2u + 5);
+  const auto sum_after = [this](u32 helper) {
+    return good({mov(6, 5), mov(1, 1), mov(2, 2), call(static_cast<s32>(helper)), mov(0, 0), alu64x(BPF_ADD, 0, 1), alu64x(BPF_ADD, 0, 2),
+                 alu64x(BPF_ADD, 0, 6), exit_()});
+  };
+  EXPECT_EQ(sum_after(BPF_FUNC_ktime_get_ns), 5u);
+  EXPECT_EQ(sum_after(BPF_FUNC_get_smp_processor_id), 1u + 2 + 5) << "clobbers nothing but r0";
 }
 
 TEST_F(Interp, ContextIsReadInAnyWidth) {

@@ -29,8 +29,9 @@ class Memory : public RunFixture {
 TEST_F(Memory, StackEndsAtItsFrame) {
   bad({mov(0, 1), stx(BPF_DW, 10, 0, 0), exit_()}, FaultKind::BadWrite, 1);
   bad({mov(0, 1), ldx(BPF_DW, 0, 10, -4), exit_()}, FaultKind::BadRead, 1);  // the last four bytes and four beyond
-  bad({mov(0, 1), stx(BPF_B, 10, -513, 0), exit_()}, FaultKind::BadWrite, 1);
-  good({mov(0, 1), stx(BPF_B, 10, -512, 0), stx(BPF_B, 10, -1, 0), exit_()});
+  // A frame is what programs may use and what rewriting adds.
+  bad({mov(0, 1), stx(BPF_B, 10, -static_cast<s32>(RUN_FRAME_BYTES) - 1, 0), exit_()}, FaultKind::BadWrite, 1);
+  good({mov(0, 1), stx(BPF_B, 10, -static_cast<s32>(RUN_FRAME_BYTES), 0), stx(BPF_B, 10, -1, 0), exit_()});
 }
 
 TEST_F(Memory, CalleeMayUseItsCallersFramesButNotAcrossTheirEdges) {
@@ -104,13 +105,14 @@ TEST_F(Memory, AtomicsMustBeAligned) {
 TEST_F(Memory, BadInstructions) {
   bad({raw(0xff), exit_()}, FaultKind::BadOpcode, 0);
   bad({raw(BPF_LD | BPF_ABS | BPF_W), exit_()}, FaultKind::BadOpcode, 0);
-  bad(ldimm64(1, 0, BPF_PSEUDO_FUNC) + Prog{exit_()}, FaultKind::BadOpcode, 0);
+  bad(ldimm64(1, 5, BPF_PSEUDO_FUNC) + Prog{exit_()}, FaultKind::BadPc, 0);
   bad({raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, 1), exit_()}, FaultKind::BadOpcode, 0);
   bad({raw(BPF_ALU64 | BPF_MOV | BPF_X, 1, 2, 1, 1), exit_()}, FaultKind::BadOpcode, 0);
   bad({raw(BPF_ALU64 | BPF_MOV | BPF_X, 1, 2, -1), exit_()}, FaultKind::BadOpcode, 0);
   bad({atomic(BPF_DW, 0x33, 10, -8, 1), exit_()}, FaultKind::BadOpcode, 0);
   bad({raw(BPF_JMP | BPF_JCOND, 0, 1, 1), exit_(), exit_()}, FaultKind::BadOpcode, 0);
-  bad({mov(11, 0), exit_()}, FaultKind::BadRegister, 0);
+  bad({mov(12, 0), exit_()}, FaultKind::BadRegister, 0);
+  EXPECT_EQ(good({mov(11, 7), movr(0, 11), exit_()}), 7u) << "BPF_REG_AX";
   bad({movr(0, 15), exit_()}, FaultKind::BadRegister, 0);
   bad({mov(10, 0), exit_()}, FaultKind::BadRegister, 0);
   bad({ldx(BPF_B, 10, 1, 0), exit_()}, FaultKind::BadRegister, 0);
@@ -137,8 +139,9 @@ TEST_F(Memory, StepLimitEndsLoops) {
 TEST_F(Memory, HelpersMustExistForTheProgramType) {
   bad({call(9999), exit_()}, FaultKind::UnknownHelper, 0);
   bad({call(-1), exit_()}, FaultKind::UnknownHelper, 0);
-  bad({call(BPF_FUNC_tail_call), exit_()}, FaultKind::UnknownHelper, 0);
-  bad({call(BPF_FUNC_get_current_uid_gid), exit_()}, FaultKind::UnknownHelper, 0, BPF_PROG_TYPE_XDP);
+  bad({call(BPF_FUNC_tail_call), exit_()}, FaultKind::BadHelperArg, 0);
+  bad({call(66 /* fib_lookup */), exit_()}, FaultKind::UnknownHelper, 0, BPF_PROG_TYPE_XDP);
+  bad({call(BPF_FUNC_get_current_comm), exit_()}, FaultKind::UnknownHelper, 0, BPF_PROG_TYPE_XDP);
   good({call(BPF_FUNC_get_current_uid_gid), exit_()});
 }
 

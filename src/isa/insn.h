@@ -15,6 +15,8 @@ constexpr u32 BPF_MAX_VAR_SIZ = 1u << 29;
 constexpr u32 MAX_USED_MAPS = 64;
 constexpr u8 BPF_MAY_GOTO = 0;          ///< src_reg of JCOND
 constexpr s16 BPF_ADDR_SPACE_CAST = 1;  ///< off of a 64-bit register move
+/// Modes of loads that the verifier makes of BPF_MEM and BPF_MEMSX: a fault reads zero. Linux: include/linux/filter.h
+constexpr u8 BPF_PROBE_MEM = 0x20, BPF_PROBE_MEMSX = 0x40;
 constexpr u8 BPF_TO_LE = 0x00, BPF_TO_BE = 0x08;
 constexpr u8 LDIMM64_CODE = BPF_LD | BPF_IMM | BPF_DW;
 

@@ -2,6 +2,8 @@
 // Linux: kernel/bpf/arraymap.c
 #include "maps/array.h"
 
+#include "maps/special_fields.h"
+
 namespace skep {
 
 long array_alloc_check(const MapSpec& spec) noexcept {
@@ -48,7 +50,8 @@ long array_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
 void array_init(const Window&, MapDesc* desc) noexcept { desc->elems = desc->ram; }
 
 u64 array_mmap_size(const MapDesc& desc) noexcept {
-  if ((desc.map_flags & BPF_F_MMAPABLE) == 0) return 0;
+  // Linux: syscall.c:bpf_map_mmap(): special fields are not to be had as plain memory.
+  if ((desc.map_flags & BPF_F_MMAPABLE) == 0 || desc.fields != nullptr) return 0;
   return round_up<u64>(static_cast<u64>(desc.max_entries) * desc.elem_size, PAGE_SIZE);
 }
 
@@ -56,7 +59,7 @@ u64 array_mmap_size(const MapDesc& desc) noexcept {
 u64 array_mem_usage(const MapDesc& desc) noexcept {
   const u64 entries = desc.max_entries;
   if (is_percpu(desc)) return SIZEOF_BPF_ARRAY + entries * 8 + entries * desc.value_stride * desc.nr_cpus;
-  if ((desc.map_flags & BPF_F_MMAPABLE) != 0) return round_up<u64>(SIZEOF_BPF_ARRAY, PAGE_SIZE) + array_mmap_size(desc);
+  if ((desc.map_flags & BPF_F_MMAPABLE) != 0) return round_up<u64>(SIZEOF_BPF_ARRAY, PAGE_SIZE) + round_up<u64>(entries * desc.elem_size, PAGE_SIZE);
   return SIZEOF_BPF_ARRAY + entries * desc.elem_size;
 }
 
@@ -76,33 +79,60 @@ long check_update(const MapDesc* desc, u32 index, u64 flags) noexcept {
   if ((flags & ~BPF_F_LOCK) > BPF_EXIST) return -EINVAL;
   if (index >= desc->max_entries) return -E2BIG;
   if ((flags & BPF_NOEXIST) != 0) return -EEXIST;
-  if ((flags & BPF_F_LOCK) != 0) return -EINVAL;  // no map of ours has a spin lock in its value
+  if ((flags & BPF_F_LOCK) != 0 && !has_spin_lock(*desc)) return -EINVAL;
+  return 0;
+}
+
+long store(const OpCtx& ctx, const MapDesc* desc, void* to, const void* value, u64 flags) noexcept {
+  if ((flags & BPF_F_LOCK) == 0) {
+    copy_map_value(*desc, to, value, desc->value_size);
+    return 0;
+  }
+  const LockedValue lock(ctx, *desc, to);
+  if (!lock.held()) return -EBUSY;
+  copy_map_value(*desc, to, value, desc->value_size);
   return 0;
 }
 
 long array_update(const OpCtx& ctx, MapDesc* desc, const void* key, const void* value, u64 flags) noexcept {
   const u32 index = array_index(key);
   if (const long err = check_update(desc, index, flags); err != 0) return err;
-  copy_bytes(value_of_run(ctx, desc, index), value, desc->value_size);
-  return 0;
+  return store(ctx, desc, value_of_run(ctx, desc, index), value, flags);
 }
 
 long array_erase(const OpCtx&, MapDesc*, const void*) noexcept { return -EINVAL; }
 
-long array_read_value(const OpCtx&, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
-  if (flags != 0) return -EINVAL;
+/// Linux: arraymap.c:bpf_percpu_array_copy(), syscall.c:bpf_map_copy_value()
+long array_read_value(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
+  if ((flags & ~BPF_F_LOCK) != 0 || (flags != 0 && !has_spin_lock(*desc))) return -EINVAL;
   const u32 index = array_index(key);
   if (index >= desc->max_entries) return -ENOENT;
-  copy_bytes(value, elem_at(desc, index), is_percpu(*desc) ? desc->elem_size : desc->value_size);
+  const u8* from = elem_at(desc, index);
+  if (is_percpu(*desc)) {
+    for (u64 at = 0; at < desc->elem_size; at += desc->value_stride)
+      show_map_value(*desc, static_cast<u8*>(value) + at, from + at, desc->value_stride);
+    return 0;
+  }
+  if (flags == 0) {
+    show_map_value(*desc, value, from, desc->value_size);
+    return 0;
+  }
+  const LockedValue lock(ctx, *desc, from);
+  if (!lock.held()) return -EBUSY;
+  show_map_value(*desc, value, from, desc->value_size);
   return 0;
 }
 
-long array_write_value(const OpCtx&, MapDesc* desc, const void* key, const void* value, u64 flags) noexcept {
+/// Linux: arraymap.c:bpf_percpu_array_update(), array_map_update_elem()
+long array_write_value(const OpCtx& ctx, MapDesc* desc, const void* key, const void* value, u64 flags) noexcept {
   // Linux: syscall.c:map_update_elem() refuses a lock that is not there before it asks the kind.
-  if ((flags & BPF_F_LOCK) != 0) return -EINVAL;
+  if ((flags & BPF_F_LOCK) != 0 && !has_spin_lock(*desc)) return -EINVAL;
   const u32 index = array_index(key);
   if (const long err = check_update(desc, index, flags); err != 0) return err;
-  copy_bytes(elem_at(desc, index), value, is_percpu(*desc) ? desc->elem_size : desc->value_size);
+  u8* to = elem_at(desc, index);
+  if (!is_percpu(*desc)) return store(ctx, desc, to, value, flags);
+  for (u64 at = 0; at < desc->elem_size; at += desc->value_stride)
+    copy_map_value(*desc, to + at, static_cast<const u8*>(value) + at, desc->value_stride);
   return 0;
 }
 
@@ -142,6 +172,7 @@ const MapOps ARRAY_MAP_OPS = {
     .mmap_size = array_mmap_size,
     .direct_value_addr = array_direct_value_addr,
     .recover = nullptr,
+    .inner_same_size = true,
 };
 
 const MapOps PERCPU_ARRAY_OPS = {

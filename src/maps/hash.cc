@@ -3,6 +3,7 @@
 #include "maps/hash_key.h"
 #include "maps/hash_write.h"
 #include "maps/kinds.h"
+#include "maps/special_fields.h"
 
 namespace skep {
 namespace {
@@ -10,20 +11,8 @@ namespace {
 /// Torn copies of a value that is replaced all the time: after this many, the bucket is locked.
 constexpr u32 MAX_COPIES = 64;
 
-bool percpu_type(u32 type) noexcept { return type == BPF_MAP_TYPE_PERCPU_HASH; }
-
-/// Linux: hashtab.c:htab_map_alloc_check()
-long hash_alloc_check(const MapSpec& spec) noexcept {
-  constexpr u32 known = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ACCESS_MASK | BPF_F_ZERO_SEED;
-  if ((spec.map_flags & BPF_F_ZERO_SEED) != 0 && !spec.cap_sys_admin) return -EPERM;
-  if ((spec.map_flags & ~known) != 0 || !map_flags_access_ok(spec.map_flags)) return -EINVAL;
-  if ((spec.map_flags & BPF_F_NO_COMMON_LRU) != 0) return -EINVAL;
-  if (map_numa_node(spec) != NUMA_NO_NODE && percpu_type(spec.type)) return -EINVAL;
-  if (spec.max_entries == 0 || spec.key_size == 0 || spec.value_size == 0) return -EINVAL;
-  if (static_cast<u64>(spec.key_size) + spec.value_size >= KMALLOC_MAX_SIZE - SIZEOF_HTAB_ELEM) return -E2BIG;
-  if (percpu_type(spec.type) && round_up<u64>(spec.value_size, 8) > PCPU_MIN_UNIT_SIZE) return -E2BIG;
-  return 0;
-}
+bool percpu_type(u32 type) noexcept { return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH; }
+bool lru_type(u32 type) noexcept { return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH; }
 
 /// Linux: hashtab.c:htab_map_alloc()
 long hash_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
@@ -50,20 +39,7 @@ void hash_init(const Window&, MapDesc* desc) noexcept {
   store_release(&static_cast<HashState*>(desc->state)->free_head, FreeHead{1, 0, 0}.pack());
 }
 
-/// Linux: hashtab.c:htab_map_mem_usage()
-u64 hash_mem_usage(const MapDesc& desc) noexcept {
-  constexpr u64 lock_count = 8, llist_node = 8;  // HASHTAB_MAP_LOCK_COUNT, LLIST_NODE_SZ
-  const bool percpu = percpu_type(desc.type);
-  const u64 cpus = desc.nr_cpus;
-  const u64 elem = SIZEOF_HTAB_ELEM + round_up<u64>(desc.key_size, 8) + (percpu ? 8 : desc.value_stride);
-  u64 usage = SIZEOF_BPF_HTAB + SIZEOF_BUCKET * desc.n_buckets + 4 * cpus * lock_count;
-  if ((desc.map_flags & BPF_F_NO_PREALLOC) != 0) {
-    const u64 each = elem + llist_node + (percpu ? llist_node + 8 + desc.value_stride * cpus : 0);
-    return usage + each * hash_live(desc);
-  }
-  const u64 entries = desc.max_entries + (percpu ? 0 : cpus);
-  return usage + elem * entries + (percpu ? desc.value_stride * cpus * entries : 8 * cpus);
-}
+u64 hash_usage_now(const MapDesc& desc) noexcept { return hash_mem_usage(desc, hash_live(desc)); }
 
 u32 hash_of(const MapDesc* desc, const void* key) noexcept {
   return hash_key(key, desc->key_size, (desc->map_flags & BPF_F_ZERO_SEED) != 0 ? 0 : desc->hash_seed);
@@ -95,17 +71,28 @@ void* hash_lookup(const OpCtx& ctx, MapDesc* desc, const void* key) noexcept {
   return t.value(seen.elem) + (t.per_cpu() ? static_cast<u64>(ctx.cpu) * desc->value_stride : 0);
 }
 
+/// BPF_F_LOCK on a present key: into the element, under the value's lock.
+long hash_put_in_place(const OpCtx& ctx, const HashTable& t, const LinkedElem& old, const NewValue& value) noexcept {
+  u8* to = t.value(old.elem);
+  const LockedValue lock(ctx, *t.desc, to);
+  if (!lock.held()) return -EBUSY;
+  copy_map_value(*t.desc, to, value.bytes, t.desc->value_size);
+  return 0;
+}
+
 /// Linux: hashtab.c:htab_map_update_elem(), __htab_percpu_map_update_elem(): flags, bucket, check_flags(), space.
 long hash_put(const OpCtx& ctx, MapDesc* desc, const void* key, const NewValue& value, u64 flags) noexcept {
-  if (flags > BPF_EXIST) return -EINVAL;  // BPF_F_LOCK too: no map of ours has a spin lock in its value
+  const u64 plain = flags & ~BPF_F_LOCK;
+  if (plain > BPF_EXIST || (plain != flags && !has_spin_lock(*desc))) return -EINVAL;
   const HashWriter w(ctx.window, desc, ctx.slot);
   const u32 hash = hash_of(desc, key);
   const LockedBucket bucket(ctx, w.table, hash);
   if (!bucket.held()) return -EBUSY;
   const LinkedElem old = find_locked(w.table, key, hash);
-  if (old.link != nullptr && flags == BPF_NOEXIST) return -EEXIST;
-  if (old.link == nullptr && flags == BPF_EXIST) return -ENOENT;
+  if (old.link != nullptr && plain == BPF_NOEXIST) return -EEXIST;
+  if (old.link == nullptr && plain == BPF_EXIST) return -ENOENT;
   if (old.link == nullptr) return hash_insert(w, key, hash, value);
+  if (plain != flags) return hash_put_in_place(ctx, w.table, old, value);
   hash_replace(w, old, key, hash, value);
   return 0;
 }
@@ -117,51 +104,68 @@ long hash_write_value(const OpCtx& ctx, MapDesc* desc, const void* key, const vo
   return hash_put(ctx, desc, key, {value, true, 0}, flags);
 }
 
-u64 copy_size(const HashTable& t) noexcept {
-  return t.per_cpu() ? static_cast<u64>(t.desc->value_stride) * t.desc->nr_cpus : t.desc->value_size;
+/// The element's value or values, as user space gets to see them.
+void show_values(const HashTable& t, HashElem* e, void* to) noexcept {
+  const MapDesc& d = *t.desc;
+  if (!t.per_cpu()) return show_map_value(d, to, t.value(e), d.value_size);
+  for (u64 at = 0; at < static_cast<u64>(d.value_stride) * d.nr_cpus; at += d.value_stride)
+    show_map_value(d, static_cast<u8*>(to) + at, t.value(e) + at, d.value_stride);
 }
+/// -EBUSY when `flags` ask for the value's lock and it is not to be had.
+long show_values_locked(const OpCtx& ctx, const HashTable& t, HashElem* e, void* to, u64 flags) noexcept {
+  if (flags == 0) {
+    show_values(t, e, to);
+    return 0;
+  }
+  const LockedValue lock(ctx, *t.desc, t.value(e));
+  if (!lock.held()) return -EBUSY;
+  show_values(t, e, to);
+  return 0;
+}
+bool read_flags_ok(const MapDesc& desc, u64 flags) noexcept { return flags == 0 || (flags == BPF_F_LOCK && has_spin_lock(desc)); }
 
 /// Erases; copies the value out first when `value` is not null.
-long hash_remove(const OpCtx& ctx, MapDesc* desc, const void* key, void* value) noexcept {
+long hash_remove(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
   const HashWriter w(ctx.window, desc, ctx.slot);
   const u32 hash = hash_of(desc, key);
   const LockedBucket bucket(ctx, w.table, hash);
   if (!bucket.held()) return -EBUSY;
   const LinkedElem old = find_locked(w.table, key, hash);
   if (old.link == nullptr) return -ENOENT;
-  if (value != nullptr) copy_bytes(value, w.table.value(old.elem), copy_size(w.table));
+  if (value != nullptr)
+    if (const long err = show_values_locked(ctx, w.table, old.elem, value, flags); err != 0) return err;
   hash_erase(w, old);
   return 0;
 }
 
-long hash_delete(const OpCtx& ctx, MapDesc* desc, const void* key) noexcept { return hash_remove(ctx, desc, key, nullptr); }
+long hash_delete(const OpCtx& ctx, MapDesc* desc, const void* key) noexcept { return hash_remove(ctx, desc, key, nullptr, 0); }
 long hash_take_value(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
-  return flags != 0 ? -EINVAL : hash_remove(ctx, desc, key, value);
+  return read_flags_ok(*desc, flags) ? hash_remove(ctx, desc, key, value, flags) : -EINVAL;
 }
 
-long read_locked(const OpCtx& ctx, const HashTable& t, const void* key, u32 hash, void* value) noexcept {
+long read_locked(const OpCtx& ctx, const HashTable& t, const void* key, u32 hash, void* value, u64 flags) noexcept {
   const LockedBucket bucket(ctx, t, hash);
   if (!bucket.held()) return -EBUSY;
   const LinkedElem found = find_locked(t, key, hash);
   if (found.link == nullptr) return -ENOENT;
-  copy_bytes(value, t.value(found.elem), copy_size(t));
-  return 0;
+  return show_values_locked(ctx, t, found.elem, value, flags);
 }
 
 long hash_read_value(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
-  if (flags != 0) return -EINVAL;
+  if (!read_flags_ok(*desc, flags)) return -EINVAL;
   const HashTable t{desc};
   const u32 hash = hash_of(desc, key);
   u64 budget = t.walk_budget();
-  for (u32 i = 0; i < MAX_COPIES; ++i) {
+  // With BPF_F_LOCK the bucket is locked too, so that the lock that is taken is of an element that stays.
+  for (u32 i = 0; i < MAX_COPIES && flags == 0; ++i) {
     SeenElem seen;
     const Walk walk = find(t, key, hash, &seen, &budget);
     if (walk == Walk::Absent) return -ENOENT;
     if (walk == Walk::GaveUp) break;
-    copy_bytes(value, t.value(seen.elem), copy_size(t));
+    show_values(t, seen.elem, value);
     if (still_same(seen.elem, seen.gen)) return 0;
   }
-  return read_locked(ctx, t, key, hash, value);
+  return read_locked(ctx, t, key, hash, value, flags);
 }
 
 /// Copies the key that `link` leads to. False: recycled meanwhile.
@@ -213,6 +217,35 @@ bool hash_holds_value(const MapDesc* desc, u64 addr, u64 size) noexcept {
 
 }  // namespace
 
+long hash_alloc_check(const MapSpec& spec) noexcept {
+  constexpr u32 known = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ACCESS_MASK | BPF_F_ZERO_SEED;
+  const bool percpu = percpu_type(spec.type), lru = lru_type(spec.type);
+  const bool percpu_lru = (spec.map_flags & BPF_F_NO_COMMON_LRU) != 0;
+  if ((spec.map_flags & BPF_F_ZERO_SEED) != 0 && !spec.cap_sys_admin) return -EPERM;
+  if ((spec.map_flags & ~known) != 0 || !map_flags_access_ok(spec.map_flags)) return -EINVAL;
+  if (!lru && percpu_lru) return -EINVAL;
+  if (lru && (spec.map_flags & BPF_F_NO_PREALLOC) != 0) return -MAP_ENOTSUPP;
+  if (map_numa_node(spec) != NUMA_NO_NODE && (percpu || percpu_lru)) return -EINVAL;
+  if (spec.max_entries == 0 || spec.key_size == 0 || spec.value_size == 0) return -EINVAL;
+  if (static_cast<u64>(spec.key_size) + spec.value_size >= KMALLOC_MAX_SIZE - SIZEOF_HTAB_ELEM) return -E2BIG;
+  if (percpu && round_up<u64>(spec.value_size, 8) > PCPU_MIN_UNIT_SIZE) return -E2BIG;
+  return 0;
+}
+
+u64 hash_mem_usage(const MapDesc& desc, u64 live) noexcept {
+  constexpr u64 lock_count = 8, llist_node = 8;  // HASHTAB_MAP_LOCK_COUNT, LLIST_NODE_SZ
+  const bool percpu = percpu_type(desc.type), lru = lru_type(desc.type);
+  const u64 cpus = desc.nr_cpus;
+  const u64 elem = SIZEOF_HTAB_ELEM + round_up<u64>(desc.key_size, 8) + (percpu ? 8 : desc.value_stride);
+  const u64 usage = SIZEOF_BPF_HTAB + SIZEOF_BUCKET * roundup_pow_of_two(desc.max_entries) + 4 * cpus * lock_count;
+  if ((desc.map_flags & BPF_F_NO_PREALLOC) != 0) {
+    const u64 each = elem + llist_node + (percpu ? llist_node + 8 + desc.value_stride * cpus : 0);
+    return usage + each * live;
+  }
+  const u64 entries = desc.max_entries + (percpu || lru ? 0 : cpus);
+  return usage + elem * entries + (percpu ? desc.value_stride * cpus * entries : lru ? 0 : 8 * cpus);
+}
+
 u64 hash_live(const MapDesc& desc) noexcept {
   const auto* state = static_cast<const HashState*>(desc.state);
   u64 sum = 0;
@@ -229,7 +262,7 @@ const MapOps HASH_OPS = {
     .alloc_check = hash_alloc_check,
     .layout = hash_layout,
     .init = hash_init,
-    .mem_usage = hash_mem_usage,
+    .mem_usage = hash_usage_now,
     .lookup = hash_lookup,
     .update = hash_update,
     .erase = hash_delete,
@@ -250,7 +283,7 @@ const MapOps PERCPU_HASH_OPS = {
     .alloc_check = hash_alloc_check,
     .layout = hash_layout,
     .init = hash_init,
-    .mem_usage = hash_mem_usage,
+    .mem_usage = hash_usage_now,
     .lookup = hash_lookup,
     .update = hash_update,
     .erase = hash_delete,

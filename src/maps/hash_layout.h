@@ -36,7 +36,7 @@
 //     dead slot's bucket is locked until its recovery is over (see shm/slot.h), so recovery finds the chain as the slot left it.
 //  6. Nothing read from RAM is used as an index unchecked, and every walk has a budget.
 //
-// Lock order: one bucket lock at a time, nothing inside it.
+// Lock order: one bucket lock at a time; inside it at most one value lock (special_fields.h).
 #pragma once
 #include "base/atomic.h"
 #include "maps/map_ops.h"

@@ -2,20 +2,23 @@
 
 #include <cerrno>
 
-#include "base/bytes.h"
+#include "maps/special_fields.h"
 
 namespace skep {
 namespace {
 
 void write_value(const HashTable& t, HashElem* e, const NewValue& v, bool is_new) noexcept {
-  const MapDesc* d = t.desc;
+  const MapDesc& d = *t.desc;
   u8* to = t.value(e);
-  if (!t.per_cpu()) return copy_bytes(to, v.bytes, d->value_size);
-  const u64 all = static_cast<u64>(d->value_stride) * d->nr_cpus;
-  if (v.all_cpus) return copy_bytes(to, v.bytes, all);
-  // Linux: hashtab.c:pcpu_init_value(): the other CPUs' values may be leftovers of another key.
-  if (is_new) zero_bytes(to, all);
-  copy_bytes(to + static_cast<u64>(v.cpu) * d->value_stride, v.bytes, d->value_size);
+  const u64 cpus = t.per_cpu() ? d.nr_cpus : 1;
+  // Linux: hashtab.c:pcpu_init_value(): the other CPUs' values may be leftovers of another key. So may special fields.
+  if (is_new && t.per_cpu() && !v.all_cpus) zero_bytes(to, d.value_stride * cpus);
+  if (is_new && d.fields != nullptr)
+    for (u64 cpu = 0; cpu < cpus; ++cpu) init_special_fields(d, to + cpu * d.value_stride);
+  if (!t.per_cpu()) return copy_map_value(d, to, v.bytes, d.value_size);
+  if (!v.all_cpus) return copy_map_value(d, to + static_cast<u64>(v.cpu) * d.value_stride, v.bytes, d.value_size);
+  for (u64 at = 0; at < d.value_stride * cpus; at += d.value_stride)
+    copy_map_value(d, to + at, static_cast<const u8*>(v.bytes) + at, d.value_stride);
 }
 
 /// Makes an element that is in nobody's chain ready to be linked; returns the link to it.

@@ -8,7 +8,19 @@
 
 namespace skep {
 
-extern const MapOps HASH_OPS, PERCPU_HASH_OPS, ARRAY_MAP_OPS, PERCPU_ARRAY_OPS, PERF_EVENT_ARRAY_OPS, RINGBUF_OPS;
+extern const MapOps HASH_OPS, PERCPU_HASH_OPS, ARRAY_MAP_OPS, PERCPU_ARRAY_OPS, PERF_EVENT_ARRAY_OPS, RINGBUF_OPS, PROG_ARRAY_OPS,
+    ARRAY_OF_MAPS_OPS, HASH_OF_MAPS_OPS, QUEUE_OPS, STACK_OPS;
+
+/// The kinds whose maps are never anything but empty here: see judged.cc. Null: not one of them.
+const MapOps* judged_map_ops(u32 type) noexcept;
+
+/// Linux: hashtab.c:htab_map_alloc_check(). Judges spec.type too.
+long hash_alloc_check(const MapSpec& spec) noexcept;
+/// Linux: ringbuf.c:ringbuf_map_alloc()
+long ringbuf_alloc_check(const MapSpec& spec) noexcept;
+u64 ringbuf_mem_usage(const MapDesc& desc) noexcept;
+/// With `live` elements. Linux: hashtab.c:htab_map_mem_usage()
+u64 hash_mem_usage(const MapDesc& desc, u64 live) noexcept;
 
 /// Linux: include/linux/bpf.h:BPF_F_ACCESS_MASK
 constexpr u32 BPF_F_ACCESS_MASK = BPF_F_RDONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY | BPF_F_WRONLY_PROG;
@@ -18,7 +30,7 @@ constexpr u64 PCPU_MIN_UNIT_SIZE = 32768;
 constexpr u64 KMALLOC_MAX_SIZE = 4ULL << 20;
 
 /// Sizes of Linux 6.12's own structures (x86-64, Debian's configuration), for map_mem_usage only.
-constexpr u64 SIZEOF_BPF_HTAB = 896, SIZEOF_HTAB_ELEM = 48, SIZEOF_BUCKET = 16, SIZEOF_BPF_ARRAY = 264,
+constexpr u64 SIZEOF_BPF_MAP = 248, SIZEOF_BPF_HTAB = 896, SIZEOF_HTAB_ELEM = 48, SIZEOF_BUCKET = 16, SIZEOF_BPF_ARRAY = 264,
               SIZEOF_BPF_RINGBUF_MAP = 256;
 
 /// Linux: include/linux/bpf.h:bpf_map_flags_access_ok()

@@ -5,15 +5,17 @@
 namespace skep {
 
 const MapOps* map_ops(u32 type) noexcept {
-  const MapOps* const kinds[] = {&HASH_OPS,         &PERCPU_HASH_OPS,      &ARRAY_MAP_OPS,
-                                 &PERCPU_ARRAY_OPS, &PERF_EVENT_ARRAY_OPS, &RINGBUF_OPS};
+  const MapOps* const kinds[] = {&HASH_OPS,    &PERCPU_HASH_OPS, &ARRAY_MAP_OPS,     &PERCPU_ARRAY_OPS, &PERF_EVENT_ARRAY_OPS,
+                                 &RINGBUF_OPS, &PROG_ARRAY_OPS,  &ARRAY_OF_MAPS_OPS, &HASH_OF_MAPS_OPS, &QUEUE_OPS,
+                                 &STACK_OPS};
   for (const MapOps* ops : kinds)
     if (ops->type == type) return ops;
-  return nullptr;
+  return judged_map_ops(type);
 }
 
 u64 map_syscall_value_size(const MapDesc& desc) noexcept {
   const MapOps* ops = map_ops(desc.type);
+  // Maps of fds are made with a value size of 4 only.
   if (ops != nullptr && ops->per_cpu) return static_cast<u64>(desc.value_stride) * desc.nr_cpus;
   return desc.value_size;
 }

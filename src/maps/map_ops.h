@@ -22,14 +22,16 @@ struct MapSpec {
   u64 map_extra;
   u32 numa_node;              ///< counts only with BPF_F_NUMA_NODE
   bool cap_sys_admin = true;  ///< the caller may ask for BPF_F_ZERO_SEED
+  bool key_btf = false, value_btf = false;  ///< type ids were given
 };
 
 /// Operations of one kind. Errors are -errno. Everything here may run in several processes at once, on a map whose RAM anyone may
 /// scribble over: wrong answers then, but no access outside the map, no crash, no endless walk.
 ///
 /// NULL MEMBERS: take_value where Linux answers -ENOTSUPP; mmap_size and direct_value_addr where the kind has no such thing;
-/// recover where operations leave no intent; of PERF_EVENT_ARRAY also update, erase and write_value: its elements are fds, which
-/// only the host can resolve (and which programs cannot write at all: the verifier refuses).
+/// recover where operations leave no intent; of the kinds whose elements are objects (PERF_EVENT_ARRAY, PROG_ARRAY, *_OF_MAPS) also
+/// update, erase, read_value and write_value: user space names the objects by fd, which only the host can resolve (and programs cannot
+/// write them at all: the verifier refuses); push, pop and peek of kinds with keys.
 struct MapOps {
   u32 type;
   const char* name;  ///< as bpftool spells it
@@ -69,6 +71,17 @@ struct MapOps {
   long (*direct_value_addr)(const MapDesc& desc, u64* imm, u32 off) noexcept;
   /// Finishes or undoes what the slot's intent names. See recover_map_intent().
   void (*recover)(const Window& w, MapDesc* desc, RunSlot* slot) noexcept;
+
+  // Kinds without keys, for programs. `value` holds value_size bytes; a pop or peek that fails zeroes them.
+  long (*push)(const OpCtx& ctx, MapDesc* desc, const void* value, u64 flags) noexcept = nullptr;
+  long (*pop)(const OpCtx& ctx, MapDesc* desc, void* value) noexcept = nullptr;
+  long (*peek)(const OpCtx& ctx, MapDesc* desc, void* value) noexcept = nullptr;
+
+  /// The kind is there to be named by programs that the verifier judges: no element can be put into its maps, see judged.cc.
+  bool judge_only = false;
+  /// A map of this kind may be an inner map, and the sizes of two that stand for one another must be equal too.
+  /// Linux: map_ops::map_meta_equal
+  bool inner = true, inner_same_size = false;
 };
 
 /// Null: no such kind here.

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "kbtf/kernel_btf.h"
+#include "maps/object_maps.h"
 #include "objects/attach.h"
+#include "objects/map_elems.h"
 
 namespace skep {
 
@@ -25,7 +28,10 @@ Map::~Map() {
   // No program that uses the map can start any more (they hold it); a run that still ends somewhere is waited for.
   MapDesc* d = desc;
   w.forget_map(d);
+  clear_inner_maps(*this);
   w.defer([&w, d] {
+    if (d->fields != nullptr) w.rom_free(const_cast<MapFields*>(d->fields), sizeof *d->fields);
+    if (const u64 bytes = object_map_rom_bytes(*d); bytes != 0) w.rom_free(d->elems != nullptr ? d->elems : d->buckets, bytes);
     if (d->perf_events != nullptr) w.rom_free(d->perf_events, d->max_entries * sizeof(RingDesc*));
     if (d->ring != nullptr) w.ring_unregister(d->ring);
     w.ram_free(d->ram, d->ram_bytes);
@@ -41,6 +47,14 @@ Prog::~Prog() {
     w.rom_free(i, bytes);
     if (s != nullptr) w.ram_free(reinterpret_cast<u8*>(s), sizeof *s);
   });
+}
+
+MapUser::MapUser(const ObjectRef& object) : map_(object_as<Map>(object)) {
+  if (map_ != nullptr) ++map_->users;
+}
+
+MapUser::~MapUser() {
+  if (map_ != nullptr && --map_->users == 0) clear_progs(*map_);
 }
 
 PerfEvent::~PerfEvent() {
@@ -60,7 +74,17 @@ Link::~Link() {
   if (event != nullptr && prog != nullptr) detach_event(*kernel, event.get());
 }
 
-Kernel::Kernel(std::unique_ptr<WindowHost> window) : window_(std::move(window)) {}
+Kernel::Kernel(std::unique_ptr<WindowHost> window) : window_(std::move(window)) {
+  Result<std::unique_ptr<Btf>> btf = load_kernel_btf();
+  if (!btf.ok()) return;
+  vmlinux_object_ = std::make_shared<BtfObject>();
+  vmlinux_object_->kernel = this;
+  vmlinux_object_->btf = std::move(*btf);
+  vmlinux_object_->id = btfs.add(vmlinux_object_);
+  vmlinux = vmlinux_object_->btf.get();
+}
+
+KernelTypes Kernel::kernel_types() const { return {vmlinux, kernel_structs_with_dtor()}; }
 
 Kernel::~Kernel() {
   files.clear();
@@ -71,6 +95,7 @@ std::shared_ptr<File> Kernel::make_file(ObjectRef object, u32 mode) {
   auto f = std::make_shared<File>();
   f->serial = ++file_serial_;
   f->object = std::move(object);
+  f->user = MapUser(f->object);
   f->mode = mode;
   return f;
 }

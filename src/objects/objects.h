@@ -1,6 +1,7 @@
 // objects: programs, maps, BTF, links and perf events as reference-counted things with ids, and the files, pins and mappings that
 // hold them. Lifetimes are Linux's: an object lives while an fd, a pin, a link, an attached event, a mapping or another object holds it.
-// std::shared_ptr is the count; its holders are exactly: File, pins, Mapping records, Link, PerfEvent, Prog (its maps and BTF), Map (BTF).
+// std::shared_ptr is the count; its holders are exactly: File, pins, Mapping records, Link, PerfEvent, Prog (its maps and BTF), Map (BTF,
+// programs and maps that are its elements). A program array and its programs may hold each other: see MapUser.
 // One thread uses a Kernel and its objects.
 #pragma once
 #include <sys/types.h>
@@ -65,6 +66,24 @@ struct BtfObject {
   ~BtfObject();
 };
 
+/// What a program array holds its programs to: set by the first that comes near it. Linux: include/linux/bpf.h:struct bpf_map_owner
+struct ProgArrayOwner {
+  u32 type = 0, expected_attach_type = 0;
+  bool xdp_has_frags = false;
+  u32 storage_ids[2] = {};  ///< of the program's CGROUP_STORAGE and PERCPU_CGROUP_STORAGE maps, 0 without
+};
+
+/// What the inner maps of a map of maps are like, taken from the map that it was made with.
+/// Linux: kernel/bpf/map_in_map.c:bpf_map_meta_alloc()
+struct InnerMapMeta {
+  const MapOps* ops = nullptr;
+  u32 map_type = 0, key_size = 0, value_size = 0, max_entries = 0, map_flags = 0;
+  BtfRecord record;
+  std::shared_ptr<BtfObject> btf;  ///< what `record` points into
+};
+
+struct Prog;
+
 struct Map {
   Kernel* kernel = nullptr;
   u32 id = 0;
@@ -76,6 +95,7 @@ struct Map {
   u32 numa_node = 0;
   std::shared_ptr<BtfObject> btf;
   u32 btf_key_type_id = 0, btf_value_type_id = 0;
+  BtfRecord record;  ///< special fields of a value; field_mask 0: none
   bool frozen = false;
   u32 writable_mappings = 0;  ///< Linux: map->writecnt, for MAP_FREEZE's EBUSY
   /// PERF_EVENT_ARRAY: what each index holds, and through which open file of the map it was put there (it goes with that file unless
@@ -85,6 +105,13 @@ struct Map {
     u64 via_file = 0;
   };
   std::map<u32, PerfSlot> perf_slots;
+
+  u32 users = 0;  ///< open files and pins. Linux: bpf_map::usercnt
+  // Elements of PROG_ARRAY; of ARRAY_OF_MAPS and HASH_OF_MAPS by the bytes of the key. See objects/map_elems.h.
+  std::optional<ProgArrayOwner> owner;
+  std::map<u32, std::shared_ptr<Prog>> progs;
+  std::optional<InnerMapMeta> inner_meta;
+  std::map<std::vector<u8>, std::shared_ptr<Map>> inner_maps;
   ~Map();
 };
 
@@ -92,12 +119,14 @@ struct Prog {
   Kernel* kernel = nullptr;
   u32 id = 0;
   u32 type = 0, expected_attach_type = 0;
+  u32 prog_flags = 0;  ///< of PROG_LOAD
   std::string name;
   u8 tag[BPF_TAG_SIZE] = {};
   bool gpl = false;
   u64 load_time_ns = 0;  ///< since boot
   uid_t created_by = 0;
   u32 verified_insns = 0;
+  u32 max_ctx_offset = 0;  ///< end of the furthest context byte it may touch
   std::vector<bpf_insn> xlated;  ///< as Linux shows it: map fds replaced by map ids in dumps
   std::vector<std::shared_ptr<Map>> maps;  ///< used_maps, in order of first use, then bound ones
   std::shared_ptr<BtfObject> btf;
@@ -145,6 +174,24 @@ struct Link {
 using ObjectRef = std::variant<std::shared_ptr<Map>, std::shared_ptr<Prog>, std::shared_ptr<BtfObject>, std::shared_ptr<Link>,
                                std::shared_ptr<PerfEvent>>;
 
+/// A user's reference to a map (nothing for other objects): held by open files and pins, not by programs. When the last goes, a program
+/// array lets go of its programs; else it and a program that uses it would keep each other for ever.
+/// Linux: kernel/bpf/syscall.c:bpf_map_put_uref()
+class MapUser {
+ public:
+  MapUser() = default;
+  explicit MapUser(const ObjectRef& object);
+  MapUser(MapUser&& other) noexcept : map_(std::move(other.map_)) {}
+  MapUser& operator=(MapUser&& other) noexcept {
+    std::swap(map_, other.map_);
+    return *this;
+  }
+  ~MapUser();
+
+ private:
+  std::shared_ptr<Map> map_;
+};
+
 constexpr u32 FILE_READ = 1, FILE_WRITE = 2;
 
 /// An open file description of an object: what dup'ed and inherited fds share. Its identity is the inode of the pipe whose read end the
@@ -155,6 +202,7 @@ struct File {
   ObjectRef object;
   u32 mode = FILE_READ | FILE_WRITE;
   const char* link_text = nullptr;  ///< readlink's text where it differs by how the file was made
+  MapUser user;
 };
 
 template <typename T>
@@ -196,8 +244,11 @@ class Kernel {
 
   IdTable<Map> maps;
   IdTable<Prog> progs;
-  IdTable<BtfObject> btfs{2};  ///< 1 is the kernel's own, as on Linux
+  IdTable<BtfObject> btfs;  ///< 1 is the kernel's own, as on Linux
   IdTable<Link> links;
+  const Btf* vmlinux = nullptr;  ///< the kernel's own types, id 1; null: there are none
+  /// What kptrs of maps and programs may point to.
+  KernelTypes kernel_types() const;
   Doctor doctor;
   std::unordered_map<u64, std::shared_ptr<File>> files;  ///< by inode
   std::vector<Attachment> attachments;
@@ -210,6 +261,7 @@ class Kernel {
 
  private:
   std::unique_ptr<WindowHost> window_;
+  std::shared_ptr<BtfObject> vmlinux_object_;  ///< owns vmlinux
   u64 file_serial_ = 0;
   u64 event_ids_ = 0;
 };

@@ -78,7 +78,8 @@ Status PinStore::pin(const std::string& real, ObjectRef object, uid_t uid, gid_t
     unlink(real.c_str());
     return Errno(saved);
   }
-  by_watch_[wd] = Pin{st.st_dev, st.st_ino, real, std::move(object)};
+  MapUser user(object);
+  by_watch_[wd] = Pin{st.st_dev, st.st_ino, real, std::move(object), std::move(user)};
   return ok_status();
 }
 

@@ -38,6 +38,7 @@ class PinStore {
     u64 dev, ino;
     std::string path;
     ObjectRef object;
+    MapUser user;
   };
   std::string root_;
   UniqueFd inotify_;

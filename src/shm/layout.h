@@ -98,6 +98,20 @@ struct RingMapping {
   u64 data_size;
 };
 
+constexpr u32 MAX_SPECIAL_FIELDS = 11;  ///< in one value. Linux: include/linux/bpf.h:BTF_FIELDS_MAX
+
+/// Where in a map's values the special fields (locks, timers, kernel pointers and their like) stand, ascending; in ROM.
+struct MapFields {
+  struct Range {
+    u32 offset, size;
+  };
+  u32 count;
+  s32 spin_lock_off, refcount_off;  ///< negative: there is none
+  u32 n_locks;                      ///< power of two, or 0 where no value has a spin lock
+  RobustLock* locks;                ///< RAM: what the bpf_spin_lock of a value really is, see maps/special_fields.h
+  Range at[MAX_SPECIAL_FIELDS];
+};
+
 /// A map as runs and clients see it: geometry in ROM, contents in RAM.
 struct MapDesc {
   u32 id, type, key_size, value_size, max_entries, map_flags;
@@ -117,6 +131,7 @@ struct MapDesc {
   char name[BPF_OBJ_NAME_LEN];
   u64 ram_bytes;       ///< of elems..state, one allocation that starts at `ram`
   u8* ram;
+  const MapFields* fields;  ///< null: values have no special fields
 };
 
 /// Run-time counters of a program, in RAM: shown, never trusted.
@@ -133,7 +148,7 @@ struct ProgImage {
   MapDesc* const* maps;
   ProgStats* stats;
   u32 gpl;
-  u32 per_cpu;     ///< uses per-CPU data: runs on a virtual CPU only, see agent/fire.cc
+  u32 per_cpu;     ///< uses per-CPU data, or may (tail calls, maps of maps): runs on a virtual CPU only, see agent/run_env.h
   u32 step_limit;  ///< interpreter: instructions per run
   char name[BPF_OBJ_NAME_LEN];
 };

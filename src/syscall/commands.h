@@ -21,6 +21,7 @@ Result<s64> map_get_next_key(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> map_lookup_and_delete_elem(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> map_freeze(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> prog_load(CallContext&, const bpf_attr&, const UserAttr&);
+Result<s64> prog_test_run(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> prog_bind_map(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> btf_load(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> obj_pin(CallContext&, const bpf_attr&, const UserAttr&);
@@ -38,6 +39,9 @@ Result<s64> task_fd_query(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> link_create(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> link_detach(CallContext&, const bpf_attr&, const UserAttr&);
 
+/// ENOTSUPP, and a line for doctor, for a program that was judged good but uses what nothing here can run (helpers/runnable.h): asked
+/// before it is attached or run.
+Status check_runnable(Kernel& kernel, const Prog& prog);
 /// Copies an object name: alphanumerics, '_' and '.', NUL-terminated within BPF_OBJ_NAME_LEN. EINVAL.
 /// Linux: kernel/bpf/syscall.c:bpf_obj_name_cpy()
 Result<std::string> copy_object_name(const char (&name)[BPF_OBJ_NAME_LEN]);

@@ -2,12 +2,14 @@
 #pragma once
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "shm/op_ctx.h"
 #include "objects/objects.h"
 #include "objects/pins.h"
+#include "testrun/test_run.h"
 
 namespace skep {
 
@@ -60,6 +62,8 @@ struct CallContext {
   PinStore& pins;
   OpCtx op;  ///< a client slot for map operations
   std::shared_ptr<File> new_file;  ///< set when the call's result is a new fd; who serves the call makes it
+  /// Finishes BPF_PROG_TEST_RUN where the caller's memory is; its answer is the call's. Empty: not here.
+  std::function<Result<s64>(const TestRunPlan&)> run_test = {};
 
   /// Our file behind an fd: EBADF when not open, EINVAL when it is no object of ours.
   Result<std::shared_ptr<File>> file(s32 fd);

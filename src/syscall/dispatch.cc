@@ -28,7 +28,7 @@ const Entry COMMANDS[MAX_BPF_CMD_] = {
     {"BPF_OBJ_GET", obj_get, SKEP_ATTR_END(obj, path_fd)},
     {"BPF_PROG_ATTACH", nullptr, 0},
     {"BPF_PROG_DETACH", nullptr, 0},
-    {"BPF_PROG_TEST_RUN", nullptr, 0},
+    {"BPF_PROG_TEST_RUN", prog_test_run, SKEP_ATTR_END(test, batch_size)},
     {"BPF_PROG_GET_NEXT_ID", prog_get_next_id, SKEP_ATTR_END(get_id, next_id)},
     {"BPF_MAP_GET_NEXT_ID", map_get_next_id, SKEP_ATTR_END(get_id, next_id)},
     {"BPF_PROG_GET_FD_BY_ID", prog_get_fd_by_id, SKEP_ATTR_END(get_id, id)},

@@ -135,14 +135,21 @@ Result<s64> btf_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uat
   const u32 n = std::min(in.btf_size, i.btf_size);
   if (n != 0) TRY(ctx.mem.write(in.btf, data.data(), n));
   i.name = in.name;
-  i.name_len = in.name_len;
   if ((in.name == 0) != (in.name_len == 0)) return Errno(EINVAL);
+  // Programs' BTF has no name.
+  const bool own = b.btf.get() == ctx.kernel.vmlinux;
+  const std::string name = own ? "vmlinux" : "";
+  i.kernel_btf = own ? 1 : 0;
+  i.name_len = static_cast<u32>(name.size());
+  bool cut = false;
   if (in.name_len != 0) {
-    const char nul = '\0';
-    TRY(ctx.mem.write(in.name, &nul, 1));
+    const std::string text = name.substr(0, in.name_len - 1);
+    cut = text.size() < name.size();
+    TRY(ctx.mem.write(in.name, text.c_str(), text.size() + 1));
   }
-  i.name_len = 0;
-  return give_info(ctx, attr, uattr, &i, len);
+  TRY(give_info(ctx, attr, uattr, &i, len));
+  if (cut) return Errno(ENOSPC);
+  return s64{0};
 }
 
 /// Linux: syscall.c:bpf_link_get_info_by_fd(), bpf_perf_link_fill_link_info()

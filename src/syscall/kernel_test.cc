@@ -219,5 +219,57 @@ TEST(KernelTest, WritesToRamOnlyCannotCrashIt) {
   EXPECT_EQ(k.kernel().maps.size(), 0u);
 }
 
+/// BPF_PROG_TEST_RUN up to where the caller's memory is needed; the rest is testrun's.
+TEST(KernelTest, TestRunHandsThePlanToWhoeverServesTheCall) {
+  Instance k;
+  const s64 prog = k.load({mov0(), exit_insn()}, BPF_PROG_TYPE_SCHED_CLS);
+  const s64 probe = k.load({mov0(), exit_insn()}, BPF_PROG_TYPE_KPROBE);
+  ASSERT_GE(prog, 0);
+  ASSERT_GE(probe, 0);
+  bpf_attr a{};
+  std::vector<TestRunPlan> plans;
+  const auto run = [&](s64 fd) {
+    a.test.prog_fd = static_cast<u32>(fd);
+    return k.with([&](CallContext& c) {
+      c.run_test = [&](const TestRunPlan& plan) -> Result<s64> {
+        plans.push_back(plan);
+        return Errno(EXDEV);
+      };
+      return skep_bpf(c, BPF_PROG_TEST_RUN, reinterpret_cast<u64>(&a), sizeof a);
+    });
+  };
+  a.test.repeat = 3;
+  EXPECT_EQ(run(prog), -EXDEV) << "its answer is the call's";
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_EQ(plans[0].prog->type, u32{BPF_PROG_TYPE_SCHED_CLS});
+  EXPECT_EQ(plans[0].uattr, reinterpret_cast<u64>(&a));
+  EXPECT_EQ(plans[0].attr.repeat, 3u);
+  EXPECT_EQ(run(probe), -ENOTSUPP_);
+  EXPECT_EQ(run(99), -EBADF);
+  a.test.ctx_size_in = 1;
+  EXPECT_EQ(run(99), -EINVAL) << "before the fd";
+  EXPECT_EQ(plans.size(), 1u);
+  a.test.ctx_size_in = 0;
+  a.test.prog_fd = static_cast<u32>(prog);
+  EXPECT_EQ(k.bpf(BPF_PROG_TEST_RUN, a), -ENOTSUPP_) << "nobody to run it";
+}
+
+TEST(KernelTest, WhatNothingCanRunIsLoadedButNeverRun) {
+  Instance k;
+  const bpf_insn get_cgroup_id{BPF_JMP | BPF_CALL, 0, 0, 0, 80};  // BPF_FUNC_get_current_cgroup_id
+  const s64 prog = k.load({get_cgroup_id, mov0(), exit_insn()}, BPF_PROG_TYPE_RAW_TRACEPOINT);
+  ASSERT_GE(prog, 0);
+  bpf_attr a{};
+  a.test.prog_fd = static_cast<u32>(prog);
+  const s64 rc = k.with([&](CallContext& c) {
+    c.run_test = [](const TestRunPlan&) -> Result<s64> { return s64{0}; };
+    return skep_bpf(c, BPF_PROG_TEST_RUN, reinterpret_cast<u64>(&a), sizeof a);
+  });
+  EXPECT_EQ(rc, -ENOTSUPP_);
+  bool told = false;
+  for (const auto& [line, count] : k.kernel().doctor.lines()) told |= line.find("bpf_get_current_cgroup_id") != std::string::npos;
+  EXPECT_TRUE(told);
+}
+
 }  // namespace
 }  // namespace skep

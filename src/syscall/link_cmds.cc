@@ -2,17 +2,30 @@
 #include <fmt/format.h>
 
 #include "objects/attach.h"
+#include "probes/syscalls.h"
 #include "syscall/commands.h"
 #include "syscall/link_rules.h"
 
 namespace skep {
+namespace {
 
+/// Bytes of the record that a tracepoint's program gets: the header, the syscall's number, then its arguments or its result.
+/// Linux: kernel/trace/trace_events.c:trace_event_get_offsets()
+u32 record_size(const ProbeTarget& probe) {
+  constexpr u32 HEADER = 16, WORD = 8;
+  if (probe.kind == ProbeKind::TpExit) return HEADER + WORD;
+  const SyscallInfo* syscall = syscall_by_nr(probe.syscall_nr);
+  return HEADER + WORD * (syscall != nullptr ? syscall->nr_args : 0);
+}
+
+}  // namespace
 
 Status check_event_prog(const PerfEvent& event, const Prog& prog) {
   if (!event.probe) return Errno(EINVAL);  // a software counter takes BPF_PROG_TYPE_PERF_EVENT only, which is not here yet
   const bool kprobe = event.probe->kind == ProbeKind::Kprobe || event.probe->kind == ProbeKind::Kretprobe;
   if (kprobe != (prog.type == BPF_PROG_TYPE_KPROBE)) return Errno(EINVAL);
   if (!kprobe && prog.type != BPF_PROG_TYPE_TRACEPOINT) return Errno(EINVAL);
+  if (!kprobe && prog.max_ctx_offset > record_size(*event.probe)) return Errno(EACCES);
   return ok_status();
 }
 
@@ -31,6 +44,7 @@ Result<s64> link_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&)
   const std::shared_ptr<PerfEvent> event = object_as<PerfEvent>((*target)->object);
   if (event == nullptr) return Errno(EBADF);
   TRY(check_event_prog(*event, *prog));
+  TRY(check_runnable(ctx.kernel, *prog));
   TRY(attach_event(ctx.kernel, event.get(), prog, a.bpf_cookie));
   auto link = std::make_shared<Link>();
   link->kernel = &ctx.kernel;

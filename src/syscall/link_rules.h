@@ -4,7 +4,7 @@
 
 namespace skep {
 
-/// EINVAL. Linux: kernel/events/core.c:perf_event_set_bpf_prog()
+/// EINVAL; EACCES for a program that reads beyond the event's record. Linux: kernel/events/core.c:perf_event_set_bpf_prog()
 Status check_event_prog(const PerfEvent& event, const Prog& prog);
 
 }  // namespace skep

@@ -7,19 +7,14 @@
 
 #include "btf/map_btf.h"
 #include "maps/map_ops.h"
+#include "maps/object_maps.h"
+#include "maps/special_fields.h"
+#include "objects/map_elems.h"
 #include "syscall/attr.h"
 #include "syscall/commands.h"
 
 namespace skep {
 namespace {
-
-bool is_percpu(u32 type) { return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY; }
-
-/// Bytes that user space passes for one value. Linux: syscall.c:bpf_map_value_size()
-u64 syscall_value_size(const MapDesc& d) {
-  if (is_percpu(d.type)) return u64{round_up(d.value_size, 8)} * d.nr_cpus;
-  return d.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY ? sizeof(u32) : d.value_size;
-}
 
 /// Linux: syscall.c:map_get_sys_perms(): a frozen map cannot be written by syscalls.
 u32 sys_perms(const File& f, const Map& m) { return m.frozen ? f.mode & ~FILE_WRITE : f.mode; }
@@ -63,33 +58,85 @@ bool alloc_flags_ok(const bpf_attr& attr) {
   return true;
 }
 
-/// Makes the map's memory in the window. ENOMEM, E2BIG, ENOSPC.
-Status build(Kernel& kernel, const MapSpec& spec, Map* map) {
+MapSpec spec_of(const bpf_attr& attr) {
+  const auto& c = attr.map_create;
+  MapSpec spec{};
+  spec.type = c.map_type;
+  spec.key_size = c.key_size;
+  spec.value_size = c.value_size;
+  spec.max_entries = c.max_entries;
+  spec.map_flags = c.map_flags;
+  spec.map_extra = c.map_extra;
+  spec.numa_node = c.numa_node;
+  spec.key_btf = c.btf_key_type_id != 0;
+  spec.value_btf = c.btf_value_type_id != 0;
+  return spec;
+}
+
+/// Tells runs where the special fields are, and gives the values their locks: the last page of the map's memory.
+Status place_fields(WindowHost& w, const BtfRecord& record, MapDesc* d) {
+  if (record.field_mask == 0 || d->ram_bytes == 0) return ok_status();
+  MapFields* f = TRY(w.rom_new<MapFields>());
+  for (const BtfField& field : record.fields) f->at[f->count++] = {field.offset, field.size};
+  f->spin_lock_off = record.spin_lock_off;
+  f->refcount_off = record.refcount_off;
+  f->n_locks = record.spin_lock_off >= 0 ? VALUE_LOCKS : 0;
+  d->fields = f;
+  return ok_status();
+}
+static_assert(VALUE_LOCKS * sizeof(RobustLock) == PAGE_SIZE && MAX_SPECIAL_FIELDS == BTF_FIELDS_MAX);
+
+/// Makes the map's memory in the window. ENOMEM, ENOSPC.
+Status build(Kernel& kernel, const MapDesc& layout, Map* map) {
   WindowHost& w = kernel.window();
   MapDesc* d = TRY(w.rom_new<MapDesc>());
-  const long rc = map->ops->layout(spec, kernel.nr_cpus(), d);
-  if (rc < 0) {
-    w.rom_free(d, sizeof *d);
-    return Errno(static_cast<int>(-rc));
-  }
-  if (d->ram_bytes != 0) {
-    Result<u8*> ram = w.ram_alloc(d->ram_bytes);
-    if (!ram.ok()) {
-      w.rom_free(d, sizeof *d);
-      return ram.error();
-    }
-    d->ram = *ram;
-  }
+  *d = layout;
   map->desc = d;  // from here on ~Map frees what there is
-  if ((spec.map_flags & BPF_F_ZERO_SEED) == 0 && getrandom(&d->hash_seed, sizeof d->hash_seed, 0) < 0) d->hash_seed = 0x9e3779b9;
+  TRY(place_fields(w, map->record, d));
+  const u64 lock_bytes = has_spin_lock(*d) ? PAGE_SIZE : 0;
+  if (d->ram_bytes != 0) {
+    d->ram = TRY(w.ram_alloc(d->ram_bytes + lock_bytes));
+    d->ram_bytes += lock_bytes;
+  }
+  if (lock_bytes != 0) const_cast<MapFields*>(d->fields)->locks = reinterpret_cast<RobustLock*>(d->ram + d->ram_bytes - lock_bytes);
+  if ((d->map_flags & BPF_F_ZERO_SEED) == 0 && getrandom(&d->hash_seed, sizeof d->hash_seed, 0) < 0) d->hash_seed = 0x9e3779b9;
   w.note_map(d);
-  if (spec.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
-    d->perf_events = static_cast<RingDesc**>(TRY(w.rom_alloc(u64{spec.max_entries} * sizeof(RingDesc*))));
-  if (spec.type == BPF_MAP_TYPE_RINGBUF) {
+  if (d->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+    d->perf_events = static_cast<RingDesc**>(TRY(w.rom_alloc(u64{d->max_entries} * sizeof(RingDesc*))));
+  if (const u64 bytes = object_map_rom_bytes(*d); bytes != 0) {  // comes zeroed
+    void* rom = TRY(w.rom_alloc(bytes));
+    if (d->type == BPF_MAP_TYPE_HASH_OF_MAPS)
+      d->buckets = rom;
+    else
+      d->elems = static_cast<u8*>(rom);
+  }
+  if (d->type == BPF_MAP_TYPE_RINGBUF) {
     d->ring = TRY(w.ring_register(RingKind::Bpf));
-    TRY(w.ring_map_doubled(d->ring, d->ram, spec.max_entries));
+    TRY(w.ring_map_doubled(d->ring, d->ram, d->max_entries));
   }
   map->ops->init(w.view(), d);
+  return ok_status();
+}
+
+/// Linux: syscall.c:map_create(), map_check_btf()
+Status check_btf(CallContext& ctx, const bpf_attr& attr, const MapDesc& layout, Map* map) {
+  const auto& c = attr.map_create;
+  if (c.btf_key_type_id == 0 && c.btf_value_type_id == 0) return ok_status();
+  map->btf = TRY(ctx.object<BtfObject>(static_cast<s32>(c.btf_fd)));
+  const MapShape shape{static_cast<bpf_map_type>(c.map_type), c.key_size, c.value_size, layout.max_entries, layout.map_flags};
+  const KernelTypes kernel = ctx.kernel.kernel_types();
+  map->record = TRY(map_check_btf(*map->btf->btf, c.btf_key_type_id, c.btf_value_type_id, shape, &kernel));
+  map->btf_key_type_id = c.btf_key_type_id;
+  map->btf_value_type_id = c.btf_value_type_id;
+  return ok_status();
+}
+
+/// What kinds that need another map take from it. EBADF, EINVAL, ENOTSUPP.
+Status take_inner_meta(CallContext& ctx, const bpf_attr& attr, Map* map) {
+  const u32 type = attr.map_create.map_type;
+  if (type != BPF_MAP_TYPE_ARRAY_OF_MAPS && type != BPF_MAP_TYPE_HASH_OF_MAPS) return ok_status();
+  const std::shared_ptr<Map> inner = TRY(ctx.object<Map>(static_cast<s32>(attr.map_create.inner_map_fd)));
+  map->inner_meta = TRY(inner_map_meta(*inner));
   return ok_status();
 }
 
@@ -119,6 +166,68 @@ Result<s64> perf_array_delete(Map& map, u32 index) {
   map.kernel->window().defer([held = std::move(it->second.event)] {});
   map.perf_slots.erase(it);
   return s64{0};
+}
+
+u32 as_u32(const std::vector<u8>& bytes) {
+  u32 v;
+  std::memcpy(&v, bytes.data(), sizeof v);
+  return v;
+}
+
+Result<s64> zero(Status s) {
+  if (!s.ok()) return s.error();
+  return s64{0};
+}
+
+/// Linux: syscall.c:IS_FD_MAP: elements are named by fd.
+bool is_fd_map(u32 type) {
+  return type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
+         type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/// Linux: arraymap.c:bpf_fd_array_map_update_elem(), hashtab.c:bpf_fd_htab_map_update_elem()
+Result<s64> fd_map_update(CallContext& ctx, const OpenMap& o, const std::vector<u8>& key, u32 fd, u64 flags) {
+  const MapDesc& d = *o.map->desc;
+  if (d.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) return perf_array_update(ctx, o, as_u32(key), fd, flags);
+  if (d.type != BPF_MAP_TYPE_HASH_OF_MAPS) {
+    if (flags != BPF_ANY) return Errno(EINVAL);
+    if (as_u32(key) >= d.max_entries) return Errno(E2BIG);
+  }
+  if (d.type == BPF_MAP_TYPE_PROG_ARRAY)
+    return zero(set_prog(*o.map, as_u32(key), TRY(ctx.object<Prog>(static_cast<s32>(fd)))));
+  std::shared_ptr<Map> inner = TRY(ctx.object<Map>(static_cast<s32>(fd)));
+  if (!inner_map_fits(*o.map->inner_meta, *inner) || flags > BPF_EXIST) return Errno(EINVAL);
+  return zero(set_inner_map(*o.map, key, std::move(inner), flags));
+}
+
+Result<s64> fd_map_delete(Map& map, const std::vector<u8>& key) {
+  switch (map.desc->type) {
+    case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return perf_array_delete(map, as_u32(key));
+    case BPF_MAP_TYPE_PROG_ARRAY: return zero(erase_prog(map, as_u32(key)));
+    default: return zero(erase_inner_map(map, key));
+  }
+}
+
+/// Linux: arraymap.c:bpf_fd_array_map_lookup_elem(), hashtab.c:bpf_fd_htab_map_lookup_elem(): user space sees ids.
+Result<u32> fd_map_lookup(const Map& map, const std::vector<u8>& key) {
+  switch (map.desc->type) {
+    case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return Errno(ENOTSUPP_);
+    case BPF_MAP_TYPE_PROG_ARRAY: return prog_id_at(map, as_u32(key));
+    default: return inner_map_id(map, key);
+  }
+}
+
+/// BPF_F_LOCK needs a lock in the value; what else may stand in `flags` is the command's. Linux: syscall.c:btf_record_has_field()
+Status check_lock_flag(const Map& map, u64 flags) {
+  if ((flags & BPF_F_LOCK) != 0 && !map.record.has_field(BPF_SPIN_LOCK)) return Errno(EINVAL);
+  return ok_status();
+}
+
+/// An element of a kind that has none here was to be changed: one line for the doctor.
+Result<s64> done_noting(CallContext& ctx, const Map& map, long rc) {
+  if (map.ops->judge_only && rc == -EOPNOTSUPP)
+    ctx.kernel.doctor.note(fmt::format("elements of {} maps: not here yet: EOPNOTSUPP", map.ops->name));
+  return done(rc);
 }
 
 }  // namespace
@@ -166,14 +275,7 @@ Result<s64> map_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&) 
     ctx.kernel.doctor.note(fmt::format("MAP_CREATE of map type {}: not here yet: EINVAL", c.map_type));
     return Errno(EINVAL);
   }
-  MapSpec spec{};
-  spec.type = c.map_type;
-  spec.key_size = c.key_size;
-  spec.value_size = c.value_size;
-  spec.max_entries = c.max_entries;
-  spec.map_flags = c.map_flags;
-  spec.map_extra = c.map_extra;
-  spec.numa_node = c.numa_node;
+  const MapSpec spec = spec_of(a);
   if (const long rc = ops->alloc_check(spec); rc < 0) return Errno(static_cast<int>(-rc));
   if (c.map_ifindex != 0) return Errno(EINVAL);
   if (token) {
@@ -184,24 +286,16 @@ Result<s64> map_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&) 
   auto map = std::make_shared<Map>();
   map->kernel = &ctx.kernel;
   map->ops = ops;
-  map->max_entries = c.max_entries;
-  map->map_flags = c.map_flags;
+  TRY(take_inner_meta(ctx, a, map.get()));
+  MapDesc layout{};
+  if (const long rc = ops->layout(spec, ctx.kernel.nr_cpus(), &layout); rc < 0) return Errno(static_cast<int>(-rc));
+  map->max_entries = layout.max_entries;
+  map->map_flags = layout.map_flags;
   map->map_extra = c.map_extra;
   map->numa_node = (c.map_flags & BPF_F_NUMA_NODE) != 0 ? c.numa_node : ~0u;
   map->name = TRY(copy_object_name(c.map_name));
-  if (c.btf_key_type_id != 0 || c.btf_value_type_id != 0) {
-    map->btf = TRY(ctx.object<BtfObject>(static_cast<s32>(c.btf_fd)));
-    if (c.btf_value_type_id == 0) return Errno(EINVAL);
-    const MapShape shape{static_cast<bpf_map_type>(c.map_type), c.key_size, c.value_size, c.max_entries, c.map_flags};
-    const BtfRecord special = TRY(map_check_btf(*map->btf->btf, c.btf_key_type_id, c.btf_value_type_id, shape, nullptr));
-    if (special.field_mask != 0) {
-      ctx.kernel.doctor.note(fmt::format("map {}: bpf_spin_lock, bpf_timer, kptr and their like are not here yet: EOPNOTSUPP", map->name));
-      return Errno(EOPNOTSUPP);
-    }
-    map->btf_key_type_id = c.btf_key_type_id;
-    map->btf_value_type_id = c.btf_value_type_id;
-  }
-  TRY(build(ctx.kernel, spec, map.get()));
+  TRY(check_btf(ctx, a, layout, map.get()));
+  TRY(build(ctx.kernel, layout, map.get()));
   map->id = ctx.kernel.maps.add(map);
   map->desc->id = map->id;
   std::memcpy(map->desc->name, map->name.c_str(), map->name.size() + 1);
@@ -211,44 +305,42 @@ Result<s64> map_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&) 
 Result<s64> map_lookup_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
   if ((attr.elem.flags & ~BPF_F_LOCK) != 0) return Errno(EINVAL);
   const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ));
-  if ((attr.elem.flags & BPF_F_LOCK) != 0) return Errno(EINVAL);
+  TRY(check_lock_flag(*o.map, attr.elem.flags));
   MapDesc* d = o.map->desc;
   const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
+  if (is_fd_map(d->type)) {
+    const u32 id = TRY(fd_map_lookup(*o.map, key));
+    TRY(ctx.mem.write(attr.elem.value, &id, sizeof id));
+    return s64{0};
+  }
+  // Linux: the value of a bloom filter is what is asked for.
+  if (d->type == BPF_MAP_TYPE_BLOOM_FILTER) (void)TRY(read_blob(ctx, attr.elem.value, d->value_size));
   if (o.map->ops->read_value == nullptr) return Errno(ENOTSUPP_);
-  std::vector<u8> value(std::max<u64>(syscall_value_size(*d), d->value_stride));
+  std::vector<u8> value(std::max<u64>(map_syscall_value_size(*d), d->value_stride));
   const long rc = o.map->ops->read_value(ctx.op, d, key.data(), value.data(), attr.elem.flags);
   if (rc < 0) return done(rc);
-  TRY(ctx.mem.write(attr.elem.value, value.data(), syscall_value_size(*d)));
+  TRY(ctx.mem.write(attr.elem.value, value.data(), map_syscall_value_size(*d)));
   return s64{0};
 }
 
 Result<s64> map_update_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
   const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
-  if ((attr.elem.flags & BPF_F_LOCK) != 0) return Errno(EINVAL);
+  TRY(check_lock_flag(*o.map, attr.elem.flags));
   MapDesc* d = o.map->desc;
   const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
-  std::vector<u8> value = TRY(read_blob(ctx, attr.elem.value, syscall_value_size(*d)));
-  if (d->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) {
-    u32 index, fd;
-    std::memcpy(&index, key.data(), sizeof index);
-    std::memcpy(&fd, value.data(), sizeof fd);
-    return perf_array_update(ctx, o, index, fd, attr.elem.flags);
-  }
+  std::vector<u8> value = TRY(read_blob(ctx, attr.elem.value, map_syscall_value_size(*d)));
+  if (is_fd_map(d->type)) return fd_map_update(ctx, o, key, as_u32(value), attr.elem.flags);
   if (o.map->ops->write_value == nullptr) return Errno(ENOTSUPP_);
   value.resize(std::max<u64>(value.size(), d->value_stride));
-  return done(o.map->ops->write_value(ctx.op, d, key.data(), value.data(), attr.elem.flags));
+  return done_noting(ctx, *o.map, o.map->ops->write_value(ctx.op, d, key.data(), value.data(), attr.elem.flags));
 }
 
 Result<s64> map_delete_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
   const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
   const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, o.map->desc->key_size));
-  if (o.map->desc->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) {
-    u32 index;
-    std::memcpy(&index, key.data(), sizeof index);
-    return perf_array_delete(*o.map, index);
-  }
+  if (is_fd_map(o.map->desc->type)) return fd_map_delete(*o.map, key);
   if (o.map->ops->erase == nullptr) return Errno(ENOTSUPP_);
-  return done(o.map->ops->erase(ctx.op, o.map->desc, key.data()));
+  return done_noting(ctx, *o.map, o.map->ops->erase(ctx.op, o.map->desc, key.data()));
 }
 
 Result<s64> map_get_next_key(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
@@ -267,19 +359,22 @@ Result<s64> map_get_next_key(CallContext& ctx, const bpf_attr& attr, const UserA
 Result<s64> map_lookup_and_delete_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
   if ((attr.elem.flags & ~BPF_F_LOCK) != 0) return Errno(EINVAL);
   const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ | FILE_WRITE));
-  if ((attr.elem.flags & BPF_F_LOCK) != 0) return Errno(EINVAL);
   MapDesc* d = o.map->desc;
+  if (attr.elem.flags != 0 && (d->type == BPF_MAP_TYPE_QUEUE || d->type == BPF_MAP_TYPE_STACK)) return Errno(EINVAL);
+  TRY(check_lock_flag(*o.map, attr.elem.flags));
   const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
   if (o.map->ops->take_value == nullptr) return Errno(ENOTSUPP_);
-  std::vector<u8> value(std::max<u64>(syscall_value_size(*d), d->value_stride));
+  std::vector<u8> value(std::max<u64>(map_syscall_value_size(*d), d->value_stride));
   const long rc = o.map->ops->take_value(ctx.op, d, key.data(), value.data(), attr.elem.flags);
   if (rc < 0) return done(rc);
-  TRY(ctx.mem.write(attr.elem.value, value.data(), syscall_value_size(*d)));
+  TRY(ctx.mem.write(attr.elem.value, value.data(), map_syscall_value_size(*d)));
   return s64{0};
 }
 
 Result<s64> map_freeze(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
-  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, 0));
+  if (o.map->record.field_mask != 0) return Errno(ENOTSUPP_);
+  if ((sys_perms(*o.file, *o.map) & FILE_WRITE) == 0) return Errno(EPERM);
   if (o.map->writable_mappings != 0 || o.map->frozen) return Errno(EBUSY);
   o.map->frozen = true;
   store_release(&o.map->desc->frozen, 1);

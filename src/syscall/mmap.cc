@@ -48,6 +48,7 @@ Result<MmapPlan> mmap_array(CallContext& ctx, const Map& map, const Request& q) 
 Result<MmapPlan> mmap_map(CallContext& ctx, const Map& map, const Request& q) {
   const u32 type = map.desc->type;
   if (type != BPF_MAP_TYPE_ARRAY && type != BPF_MAP_TYPE_RINGBUF) return Errno(ENOTSUPP_);
+  if (map.record.field_mask != 0) return Errno(ENOTSUPP_);  // locks, timers and the like are not for the client's hands
   if (!q.shared) return Errno(EINVAL);
   if (q.write) {
     if (map.frozen) return Errno(EPERM);

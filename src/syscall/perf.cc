@@ -4,6 +4,7 @@
 #include "buffers/perf_ring.h"
 #include "objects/attach.h"
 #include "probes/syscalls.h"
+#include "syscall/commands.h"
 #include "syscall/dispatch.h"
 #include "syscall/link_rules.h"
 #include "probes/pmu.h"
@@ -135,6 +136,7 @@ Result<s64> perf_ioctl(CallContext& ctx, PerfEvent& event, u64 request, u64 arg)
     case PERF_EVENT_IOC_SET_BPF: {
       std::shared_ptr<Prog> prog = TRY(ctx.object<Prog>(static_cast<s32>(arg)));
       TRY(check_event_prog(event, *prog));
+      TRY(check_runnable(ctx.kernel, *prog));
       TRY(attach_event(ctx.kernel, &event, prog, 0));
       event.prog = std::move(prog);
       return s64{0};

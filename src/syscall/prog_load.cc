@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
-#include "btf/func_info.h"
 #include "maps/map_ops.h"
+#include "objects/map_elems.h"
 #include "syscall/attr.h"
 #include "syscall/commands.h"
-#include "verifier/structure.h"
+#include "verifier/verifier.h"
 
 namespace skep {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 constexpr u32 KNOWN_FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_TEST_RND_HI32 |
                             BPF_F_XDP_HAS_FRAGS | BPF_F_XDP_DEV_BOUND_ONLY | BPF_F_TEST_REG_INVARIANTS | BPF_F_TOKEN_FD;
 constexpr u64 LICENSE_LIMIT = 128;
-constexpr u32 STEP_LIMIT = 1u << 20;  ///< interpreter: instructions a run, until the verifier bounds them
+constexpr u32 STEP_LIMIT = ~0u;  ///< instructions a run: the verifier has proved an end, this only keeps the count from wrapping
 
 /// Linux: kernel/module/main.c:license_is_gpl_compatible() via include/linux/license.h
 bool gpl_compatible(const std::string& license) {
@@ -26,110 +27,173 @@ bool gpl_compatible(const std::string& license) {
   return std::find(std::begin(NAMES), std::end(NAMES), license) != std::end(NAMES);
 }
 
+bool is_one_of(u32 attach, std::initializer_list<bpf_attach_type> types) {
+  return std::find(types.begin(), types.end(), attach) != types.end();
+}
+
 /// Which expected_attach_type goes with which type. Linux: kernel/bpf/syscall.c:bpf_prog_load_check_attach()
 bool attach_type_ok(u32 type, u32 attach) {
   switch (type) {
-    case BPF_PROG_TYPE_CGROUP_SOCK: return attach == 2 || attach == 12 || attach == 13 || attach == 34;
-    case BPF_PROG_TYPE_CGROUP_SOCK_ADDR: {
-      static constexpr u32 OK[] = {8, 9, 10, 11, 14, 15, 19, 20, 29, 30, 31, 32, 48, 49, 50, 51, 52};
-      return std::find(std::begin(OK), std::end(OK), attach) != std::end(OK);
-    }
-    case BPF_PROG_TYPE_CGROUP_SKB: return attach <= 1;
-    case BPF_PROG_TYPE_CGROUP_SOCKOPT: return attach == 21 || attach == 22;
-    case BPF_PROG_TYPE_SK_LOOKUP: return attach == 36;
-    case BPF_PROG_TYPE_SK_REUSEPORT: return attach == 39 || attach == 40;
-    case BPF_PROG_TYPE_NETFILTER: return attach == 45;
+    case BPF_PROG_TYPE_CGROUP_SOCK:
+      return is_one_of(attach, {BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_INET_SOCK_RELEASE, BPF_CGROUP_INET4_POST_BIND,
+                                BPF_CGROUP_INET6_POST_BIND});
+    case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
+      return is_one_of(attach, {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT,
+                                BPF_CGROUP_UNIX_CONNECT, BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME,
+                                BPF_CGROUP_UNIX_GETPEERNAME, BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME,
+                                BPF_CGROUP_UNIX_GETSOCKNAME, BPF_CGROUP_UDP4_SENDMSG, BPF_CGROUP_UDP6_SENDMSG, BPF_CGROUP_UNIX_SENDMSG,
+                                BPF_CGROUP_UDP4_RECVMSG, BPF_CGROUP_UDP6_RECVMSG, BPF_CGROUP_UNIX_RECVMSG});
+    case BPF_PROG_TYPE_CGROUP_SKB: return is_one_of(attach, {BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS});
+    case BPF_PROG_TYPE_CGROUP_SOCKOPT: return is_one_of(attach, {BPF_CGROUP_SETSOCKOPT, BPF_CGROUP_GETSOCKOPT});
+    case BPF_PROG_TYPE_SK_LOOKUP: return attach == BPF_SK_LOOKUP;
+    case BPF_PROG_TYPE_SK_REUSEPORT: return is_one_of(attach, {BPF_SK_REUSEPORT_SELECT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE});
+    case BPF_PROG_TYPE_NETFILTER: return attach == BPF_NETFILTER;
     case BPF_PROG_TYPE_SYSCALL:
     case BPF_PROG_TYPE_EXT: return attach == 0;
     default: return true;
   }
 }
 
-/// Types whose loading needs a kernel BTF, a device or a list of kernel functions that are not here yet.
-bool needs_more(u32 type) {
-  return type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_LSM || type == BPF_PROG_TYPE_EXT || type == BPF_PROG_TYPE_STRUCT_OPS;
-}
-
 /// What the program came with, copied in before anything is done.
 struct Loaded {
   std::vector<bpf_insn> insns;
-  bool gpl = false;
+  ProgTraits traits;
   std::string name;
   std::shared_ptr<BtfObject> btf;
+  int btf_errno = 0;
   std::vector<u8> func_info, line_info;
-  u32 func_rec = 0, line_rec = 0;
-  std::vector<s32> fd_array;
-  std::vector<std::shared_ptr<Map>> maps;
 };
 
-/// Names maps by identity = address of the Map object, and keeps what it named.
+/// What the verifier sees of a map, and of the inner maps of one.
+struct MapView {
+  std::shared_ptr<Map> map;
+  VerifierMap facts, inner;
+};
+
+/// Names maps by the address of the Map object, and keeps what it named.
 struct MapFinder {
   CallContext& ctx;
-  std::vector<std::shared_ptr<Map>>& found;
+  std::map<const Map*, std::unique_ptr<MapView>> found = {};
   bool restart = false;
 
-  Result<MapInfo> operator()(s32 fd) {
+  Result<const VerifierMap*> operator()(s32 fd) {
     const Result<std::shared_ptr<Map>> m = ctx.object<Map>(fd);
     if (!m.ok()) {
       if (m.error() == Errno(ERESTART_CALL)) restart = true;
       return m.error();
     }
-    found.push_back(*m);
-    const MapDesc& d = *(*m)->desc;
-    return MapInfo{reinterpret_cast<u64>((*m).get()), d.type, d.key_size, d.value_size, d.max_entries, d.map_flags};
+    std::unique_ptr<MapView>& view = found[m->get()];
+    if (view == nullptr) view = make_view(*m);
+    return &view->facts;
+  }
+
+  static std::unique_ptr<MapView> make_view(const std::shared_ptr<Map>& map) {
+    auto view = std::make_unique<MapView>();
+    view->map = map;
+    const Map& m = *map;
+    const MapDesc& d = *m.desc;
+    VerifierMap& f = view->facts;
+    f.identity = reinterpret_cast<u64>(&m);
+    f.id = m.id;
+    f.type = d.type;
+    f.key_size = d.key_size;
+    f.value_size = d.value_size;
+    f.max_entries = d.max_entries;
+    f.map_flags = m.map_flags;
+    f.frozen = m.frozen && m.writable_mappings == 0;
+    f.record = m.record.field_mask != 0 ? &m.record : nullptr;
+    f.btf = m.btf != nullptr ? m.btf->btf.get() : nullptr;
+    f.btf_key_type_id = m.btf_key_type_id;
+    f.btf_value_type_id = m.btf_value_type_id;
+    f.name = m.name;
+    if (m.inner_meta.has_value()) {
+      f.inner_map_meta = &view->inner;
+      view->inner = inner_facts(*m.inner_meta, f.identity);
+    }
+    return view;
+  }
+
+  static VerifierMap inner_facts(const InnerMapMeta& meta, u64 outer) {
+    VerifierMap f;
+    f.identity = outer + 1;
+    f.type = meta.map_type;
+    f.key_size = meta.key_size;
+    f.value_size = meta.value_size;
+    f.max_entries = meta.max_entries;
+    f.map_flags = meta.map_flags;
+    f.record = meta.record.field_mask != 0 ? &meta.record : nullptr;
+    f.btf = meta.btf != nullptr ? meta.btf->btf.get() : nullptr;
+    return f;
   }
 };
 
 Status copy_btf_parts(CallContext& ctx, const bpf_attr& attr, Loaded* l) {
   const auto& a = attr.prog_load;
-  if (a.prog_btf_fd != 0 || a.func_info_cnt != 0 || a.line_info_cnt != 0) {
-    if (a.func_info_cnt == 0 && a.line_info_cnt == 0 && a.core_relo_cnt == 0) return ok_status();
-    l->btf = TRY(ctx.object<BtfObject>(static_cast<s32>(a.prog_btf_fd)));
-  }
-  l->func_rec = a.func_info_rec_size;
-  l->line_rec = a.line_info_rec_size;
+  if (a.func_info_cnt == 0 && a.line_info_cnt == 0) return ok_status();
+  const Result<std::shared_ptr<BtfObject>> btf = ctx.object<BtfObject>(static_cast<s32>(a.prog_btf_fd));
+  if (btf.ok())
+    l->btf = *btf;
+  else if (btf.error() == Errno(ERESTART_CALL))
+    return btf.error();
+  else
+    l->btf_errno = btf.error().value();
   constexpr u32 MAX_REC = 252;
-  if (a.func_info_cnt != 0 && l->func_rec <= MAX_REC && a.func_info_cnt <= BPF_COMPLEXITY_LIMIT_INSNS)
-    l->func_info = TRY(read_blob(ctx, a.func_info, u64{l->func_rec} * a.func_info_cnt));
-  if (a.line_info_cnt != 0 && l->line_rec <= MAX_REC && a.line_info_cnt <= BPF_COMPLEXITY_LIMIT_INSNS)
-    l->line_info = TRY(read_blob(ctx, a.line_info, u64{l->line_rec} * a.line_info_cnt));
+  if (a.func_info_cnt != 0 && a.func_info_rec_size <= MAX_REC && a.func_info_cnt <= BPF_COMPLEXITY_LIMIT_INSNS)
+    l->func_info = TRY(read_blob(ctx, a.func_info, u64{a.func_info_rec_size} * a.func_info_cnt));
+  if (a.line_info_cnt != 0 && a.line_info_rec_size <= MAX_REC && a.line_info_cnt <= BPF_COMPLEXITY_LIMIT_INSNS)
+    l->line_info = TRY(read_blob(ctx, a.line_info, u64{a.line_info_rec_size} * a.line_info_cnt));
   return ok_status();
 }
 
-Result<CheckedProg> judge(CallContext& ctx, const bpf_attr& attr, Loaded* l, VerifierLog& log, MapFinder& finder) {
+Map& map_of(const VerifierMap& facts) { return *reinterpret_cast<Map*>(facts.identity); }
+
+/// Linux: bpf_map_ops::map_direct_value_addr
+Status direct_value(const VerifierMap& facts, u32 off) {
+  const Map& m = map_of(facts);
+  u64 address = 0;
+  const long rc = m.ops->direct_value_addr == nullptr ? -ENOTSUPP_ : m.ops->direct_value_addr(*m.desc, &address, off);
+  return rc < 0 ? Status(Errno(static_cast<int>(-rc))) : ok_status();
+}
+
+/// Linux: verifier.c:bpf_map_direct_read()
+bool read_frozen(const VerifierMap& facts, u32 off, u32 size, u64* value) {
+  const MapDesc& d = *map_of(facts).desc;
+  if (!facts.frozen || (facts.map_flags & BPF_F_RDONLY_PROG) == 0 || d.type != BPF_MAP_TYPE_ARRAY) return false;
+  if (size > 8 || off > d.value_size || size > d.value_size - off) return false;
+  *value = 0;
+  std::memcpy(value, d.elems + off, size);
+  return true;
+}
+
+Result<VerifiedProg> judge(const bpf_attr& attr, const Loaded& l, VerifierLog& log, MapFinder& finder) {
   const auto& a = attr.prog_load;
-  StructureInput in;
-  in.insns = l->insns;
-  in.prog_type = a.prog_type;
-  in.gpl_compatible = l->gpl;
-  in.has_func_info = a.func_info_cnt != 0;
+  VerifierInput in;
+  in.insns = l.insns;
+  in.prog = l.traits;
+  in.prog_flags = a.prog_flags;
+  in.btf = l.btf != nullptr ? l.btf->btf.get() : nullptr;
+  in.btf_errno = l.btf_errno;
+  in.func_info = l.func_info;
+  in.line_info = l.line_info;
+  in.func_info_cnt = a.func_info_cnt;
+  in.line_info_cnt = a.line_info_cnt;
+  in.func_info_rec_size = a.func_info_rec_size;
+  in.line_info_rec_size = a.line_info_rec_size;
+  in.core_relo_cnt = a.core_relo_cnt;
   in.map_by_fd = [&](s32 fd) { return finder(fd); };
   if (a.fd_array != 0)
     in.fd_array = [&](u32 index) -> Result<s32> {
-      const Result<s32> fd = ctx.mem.read_as<s32>(a.fd_array + u64{index} * sizeof(s32));
+      const Result<s32> fd = finder.ctx.mem.read_as<s32>(a.fd_array + u64{index} * sizeof(s32));
       if (!fd.ok() && fd.error() == Errno(ERESTART_CALL)) finder.restart = true;
       return fd;
     };
-  in.read_frozen = [&](u64 identity, u32 off, u32 size, u64* value) {
-    const Map& m = *reinterpret_cast<const Map*>(identity);
-    const MapDesc& d = *m.desc;
-    if (!m.frozen || m.writable_mappings != 0 || (m.map_flags & BPF_F_RDONLY_PROG) == 0 || d.type != BPF_MAP_TYPE_ARRAY) return false;
-    if (size > 8 || off > d.value_size || size > d.value_size - off) return false;
-    *value = 0;
-    std::memcpy(value, d.elems + off, size);
-    return true;
-  };
-  in.check_btf_early = [&](VerifierLog& lg) -> Status {
-    if (a.func_info_cnt == 0) return ok_status();
-    (void)TRY(check_func_info_early(*l->btf->btf, l->func_info, l->func_rec, a.func_info_cnt, &lg));
-    return ok_status();
-  };
-  in.check_btf = [&](const std::vector<u32>& starts, VerifierLog& lg) -> Status {
-    if (a.func_info_cnt != 0) (void)TRY(check_func_info(*l->btf->btf, l->func_info, l->func_rec, a.func_info_cnt, starts, &lg));
-    if (a.line_info_cnt != 0) (void)TRY(check_line_info(*l->btf->btf, l->line_info, l->line_rec, a.line_info_cnt, l->insns, starts, &lg));
-    return ok_status();
-  };
-  return check_structure(in, log);
+  in.direct_value = direct_value;
+  in.read_frozen = read_frozen;
+  in.vmlinux = finder.ctx.kernel.vmlinux;
+  in.nr_cpu_ids = finder.ctx.kernel.nr_cpus();
+  // All that vmlinux BTF names can be judged; a program that calls one is not run, see runnable().
+  in.kfunc_there = [](std::string_view) { return true; };
+  return verify(in, log);
 }
 
 /// Linux: kernel/bpf/core.c:bpf_prog_calc_tag(): SHA-1 over the instructions with what names maps left out.
@@ -148,13 +212,16 @@ void compute_tag(const std::vector<bpf_insn>& insns, u8 (&tag)[BPF_TAG_SIZE]) {
   std::memcpy(tag, digest, sizeof tag);
 }
 
-Map& map_of(const MapInfo& info) { return *reinterpret_cast<Map*>(info.identity); }
+/// Per-CPU values, and maps that may lead to some: programs called by tail calls, inner maps.
+bool needs_virtual_cpu(const Map& map) {
+  return map.ops->per_cpu || map.desc->type == BPF_MAP_TYPE_PROG_ARRAY || (map.inner_meta.has_value() && map.inner_meta->ops->per_cpu);
+}
 
 /// Writes the runnable form into ROM: instructions with addresses in place of map references.
-Status build_image(Kernel& kernel, const CheckedProg& checked, Prog* prog) {
+Status build_image(Kernel& kernel, const VerifiedProg& verified, Prog* prog) {
   WindowHost& w = kernel.window();
-  const auto& insns = checked.insns();
-  const auto& maps = checked.report().used_maps;
+  const auto& insns = verified.insns();
+  const auto& maps = verified.report().used_maps;
   const u64 maps_at = round_up(sizeof(ProgImage), 16), insns_at = round_up(maps_at + maps.size() * sizeof(MapDesc*), 16);
   prog->image_bytes = insns_at + insns.size() * sizeof(bpf_insn);
   prog->stats = reinterpret_cast<ProgStats*>(TRY(w.ram_alloc(sizeof(ProgStats))));
@@ -164,14 +231,15 @@ Status build_image(Kernel& kernel, const CheckedProg& checked, Prog* prog) {
   auto** map_list = reinterpret_cast<MapDesc**>(at + maps_at);
   auto* code = reinterpret_cast<bpf_insn*>(at + insns_at);
   for (std::size_t i = 0; i < maps.size(); ++i) {
-    map_list[i] = map_of(maps[i]).desc;
-    if (map_of(maps[i]).ops->per_cpu) image->per_cpu = 1;
+    map_list[i] = map_of(*maps[i]).desc;
+    if (needs_virtual_cpu(map_of(*maps[i]))) image->per_cpu = 1;
   }
   std::copy(insns.begin(), insns.end(), code);
-  for (const MapRef& r : checked.report().map_refs) {
+  for (const MapRef& r : verified.report().map_refs) {
     u64 address = reinterpret_cast<u64>(map_list[r.map]);
+    code[r.insn].src_reg = r.is_value ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD;
     if (r.is_value) {
-      const Map& m = map_of(maps[r.map]);
+      const Map& m = map_of(*maps[r.map]);
       const long rc = m.ops->direct_value_addr == nullptr ? -EINVAL : m.ops->direct_value_addr(*m.desc, &address, r.off);
       if (rc < 0) return Errno(static_cast<int>(-rc));
       address += r.off;
@@ -192,12 +260,18 @@ Status build_image(Kernel& kernel, const CheckedProg& checked, Prog* prog) {
   return ok_status();
 }
 
-/// The program as dumps show it: map fds replaced by ids. Linux: syscall.c:bpf_insn_prepare_dump()
-std::vector<bpf_insn> dump_form(const CheckedProg& checked) {
-  std::vector<bpf_insn> out = checked.insns();
-  for (const MapRef& r : checked.report().map_refs) {
+/// The program as dumps show it: map ids in place of fds, faulting loads as plain ones. Linux: syscall.c:bpf_insn_prepare_dump()
+std::vector<bpf_insn> dump_form(const VerifiedProg& verified) {
+  std::vector<bpf_insn> out = verified.insns();
+  for (bpf_insn& insn : out) {
+    if (bpf_class(insn.code) != BPF_LDX) continue;
+    const u8 mode = bpf_mode(insn.code);
+    if (mode == BPF_PROBE_MEM) insn.code = static_cast<u8>(BPF_LDX | BPF_MEM | bpf_size(insn.code));
+    if (mode == BPF_PROBE_MEMSX) insn.code = static_cast<u8>(BPF_LDX | BPF_MEMSX | bpf_size(insn.code));
+  }
+  for (const MapRef& r : verified.report().map_refs) {
     out[r.insn].src_reg = r.is_value ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD;
-    out[r.insn].imm = static_cast<s32>(map_of(checked.report().used_maps[r.map]).id);
+    out[r.insn].imm = static_cast<s32>(map_of(*verified.report().used_maps[r.map]).id);
     out[r.insn + 1].imm = r.is_value ? static_cast<s32>(r.off) : 0;
   }
   return out;
@@ -209,30 +283,45 @@ u64 boot_time_ns() {
   return static_cast<u64>(ts.tv_sec) * 1000000000ULL + static_cast<u64>(ts.tv_nsec);
 }
 
-Result<s64> accept(CallContext& ctx, const bpf_attr& attr, Loaded& l, const CheckedProg& checked) {
+template <typename T>
+std::vector<u8> bytes_of(const std::vector<T>& records) {
+  const auto* p = reinterpret_cast<const u8*>(records.data());
+  return {p, p + records.size() * sizeof(T)};
+}
+
+void keep_info(const VerifierReport& report, Prog* prog) {
+  prog->verified_insns = report.insn_processed;
+  prog->max_ctx_offset = report.max_ctx_offset;
+  prog->func_info = bytes_of(report.func_info);
+  prog->line_info = bytes_of(report.line_info);
+  prog->nr_func_info = static_cast<u32>(report.func_info.size());
+  prog->nr_line_info = static_cast<u32>(report.line_info.size());
+}
+
+/// Linux: kernel/bpf/core.c:bpf_check_tail_call()
+Status check_tail_call_maps(const Prog& prog) {
+  for (const auto& map : prog.maps)
+    if (map->desc->type == BPF_MAP_TYPE_PROG_ARRAY && !prog_map_compatible(*map, prog)) return Errno(EINVAL);
+  return ok_status();
+}
+
+Result<s64> accept(CallContext& ctx, const bpf_attr& attr, Loaded& l, const MapFinder& finder, const VerifiedProg& verified) {
   auto prog = std::make_shared<Prog>();
   prog->kernel = &ctx.kernel;
   prog->type = attr.prog_load.prog_type;
-  prog->expected_attach_type = attr.prog_load.expected_attach_type;
+  prog->expected_attach_type = l.traits.expected_attach_type;
+  prog->prog_flags = attr.prog_load.prog_flags;
   prog->name = l.name;
-  prog->gpl = l.gpl;
+  prog->gpl = l.traits.gpl_compatible;
   prog->load_time_ns = boot_time_ns();
   prog->created_by = ctx.who.uid;
-  prog->verified_insns = checked.report().insn_processed;
   prog->btf = l.btf;
-  prog->func_info = std::move(l.func_info);
-  prog->line_info = std::move(l.line_info);
-  prog->nr_func_info = attr.prog_load.func_info_cnt;
-  prog->nr_line_info = attr.prog_load.line_info_cnt;
-  for (const MapInfo& m : checked.report().used_maps)
-    for (const auto& held : l.maps)
-      if (reinterpret_cast<u64>(held.get()) == m.identity) {
-        prog->maps.push_back(held);
-        break;
-      }
-  compute_tag(checked.insns(), prog->tag);
-  prog->xlated = dump_form(checked);
-  TRY(build_image(ctx.kernel, checked, prog.get()));
+  keep_info(verified.report(), prog.get());
+  for (const VerifierMap* m : verified.report().used_maps) prog->maps.push_back(finder.found.at(&map_of(*m))->map);
+  TRY(check_tail_call_maps(*prog));
+  compute_tag(l.insns, prog->tag);
+  prog->xlated = dump_form(verified);
+  TRY(build_image(ctx.kernel, verified, prog.get()));
   prog->id = prog->image->id = ctx.kernel.progs.add(prog);
   return ctx.install(prog, FILE_READ | FILE_WRITE);
 }
@@ -242,16 +331,40 @@ Result<s64> judge_and_accept(CallContext& ctx, const bpf_attr& attr, const UserA
   const Status valid = VerifierLog::check_attr(a.log_level, a.log_buf != 0, a.log_size);
   if (!valid.ok()) return valid.error();
   VerifierLog log(a.log_level, a.log_buf != 0 ? a.log_size : 0);
-  MapFinder finder{ctx, l.maps};
-  Result<CheckedProg> checked = judge(ctx, attr, &l, log, finder);
+  MapFinder finder{ctx};
+  Result<VerifiedProg> verified = judge(attr, l, log, finder);
   if (finder.restart) return Errno(ERESTART_CALL);
   const VerifierLog::Outcome out = std::move(log).finish();
   if (!out.bytes.empty()) TRY(ctx.mem.write(a.log_buf, out.bytes.data(), out.bytes.size()));
   if (uattr.size >= SKEP_ATTR_END(prog_load, log_true_size))
     TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, prog_load.log_true_size), &out.true_size, sizeof out.true_size));
   if (out.error != 0) return Errno(out.error);
-  if (!checked.ok()) return checked.error();
-  return accept(ctx, attr, l, *checked);
+  if (!verified.ok()) return verified.error();
+  return accept(ctx, attr, l, finder, *verified);
+}
+
+/// What the program will be attached to, as far as that is named at load. Linux: bpf_prog_load(), bpf_prog_load_check_attach()
+Status check_attach(CallContext& ctx, const bpf_attr& attr, ProgTraits* traits) {
+  const auto& a = attr.prog_load;
+  const bool by_btf = a.prog_type == BPF_PROG_TYPE_TRACING || a.prog_type == BPF_PROG_TYPE_LSM || a.prog_type == BPF_PROG_TYPE_STRUCT_OPS ||
+                      a.prog_type == BPF_PROG_TYPE_EXT;
+  if (a.attach_prog_fd != 0 || (a.attach_btf_id != 0 && ctx.kernel.vmlinux == nullptr)) {
+    ctx.kernel.doctor.note(fmt::format("PROG_LOAD of type {} with attach_{}: not here yet: EINVAL", a.prog_type,
+                                       a.attach_prog_fd != 0 ? "prog_fd" : "btf_id"));
+    return Errno(EINVAL);
+  }
+  constexpr u32 BTF_MAX_TYPE = 0x000fffff;
+  if (a.attach_btf_id > BTF_MAX_TYPE || (a.attach_btf_id != 0 && !by_btf)) return Errno(EINVAL);
+  traits->attach_btf_id = a.attach_btf_id;
+  if (!attach_type_ok(a.prog_type, traits->expected_attach_type)) return Errno(EINVAL);
+  return ok_status();
+}
+
+/// Linux: kernel/bpf/syscall.c:bpf_prog_load_fixup_attach_type()
+u32 fixed_attach_type(u32 prog_type, u32 attach) {
+  if (prog_type == BPF_PROG_TYPE_CGROUP_SOCK && attach == 0) return BPF_CGROUP_INET_SOCK_CREATE;
+  if (prog_type == BPF_PROG_TYPE_SK_REUSEPORT && attach == 0) return BPF_SK_REUSEPORT_SELECT;
+  return attach;
 }
 
 }  // namespace
@@ -264,20 +377,12 @@ Result<s64> prog_load(CallContext& ctx, const bpf_attr& attr, const UserAttr& ua
     return Errno(EINVAL);
   }
   if (a.insn_cnt == 0 || a.insn_cnt > BPF_COMPLEXITY_LIMIT_INSNS) return Errno(E2BIG);
-  if (a.prog_type == BPF_PROG_TYPE_UNSPEC || a.prog_type >= MAX_BPF_PROG_TYPE_) return Errno(EINVAL);
-  if (a.attach_prog_fd != 0 || a.attach_btf_id != 0 || needs_more(a.prog_type)) {
-    ctx.kernel.doctor.note(fmt::format("PROG_LOAD of type {}{}: not here yet: EINVAL", a.prog_type,
-                                       a.attach_btf_id != 0 ? " with attach_btf_id" : ""));
-    return Errno(EINVAL);
-  }
-  if (a.expected_attach_type >= MAX_BPF_ATTACH_TYPE_ && a.prog_type != BPF_PROG_TYPE_KPROBE) return Errno(EINVAL);
-  u32 attach = a.expected_attach_type;
-  // Linux: syscall.c:bpf_prog_load_fixup_attach_type()
-  if (a.prog_type == BPF_PROG_TYPE_CGROUP_SOCK && attach == 0) attach = 2;
-  if (a.prog_type == BPF_PROG_TYPE_SK_REUSEPORT && attach == 0) attach = 39;
-  if (!attach_type_ok(a.prog_type, attach)) return Errno(EINVAL);
-
   Loaded l;
+  l.traits.type = a.prog_type;
+  l.traits.expected_attach_type = fixed_attach_type(a.prog_type, a.expected_attach_type);
+  l.traits.sleepable = (a.prog_flags & BPF_F_SLEEPABLE) != 0;
+  l.traits.xdp_has_frags = (a.prog_flags & BPF_F_XDP_HAS_FRAGS) != 0;
+  TRY(check_attach(ctx, attr, &l.traits));
   l.insns.resize(a.insn_cnt);
   TRY(ctx.mem.read(l.insns.data(), a.insns, u64{a.insn_cnt} * sizeof(bpf_insn)));
   Result<std::string> license = ctx.mem.read_string(a.license, LICENSE_LIMIT - 1);
@@ -285,8 +390,9 @@ Result<s64> prog_load(CallContext& ctx, const bpf_attr& attr, const UserAttr& ua
     if (license.error() != Errno(E2BIG)) return license.error();
     license = std::string();  // longer than any known one
   }
-  l.gpl = gpl_compatible(*license);
+  l.traits.gpl_compatible = gpl_compatible(*license);
   if (a.prog_ifindex != 0) return Errno(EINVAL);
+  if (a.prog_type == BPF_PROG_TYPE_UNSPEC || a.prog_type >= MAX_BPF_PROG_TYPE_) return Errno(EINVAL);
   l.name = TRY(copy_object_name(a.prog_name));
   TRY(copy_btf_parts(ctx, attr, &l));
   return judge_and_accept(ctx, attr, uattr, l);
@@ -315,7 +421,8 @@ Result<s64> btf_load(CallContext& ctx, const bpf_attr& attr, const UserAttr& uat
   if (!valid.ok()) return valid.error();
   VerifierLog log(a.btf_log_level, a.btf_log_buf != 0 ? a.btf_log_size : 0);
   const std::vector<u8> data = TRY(read_blob(ctx, a.btf, a.btf_size));
-  Result<std::unique_ptr<Btf>> btf = Btf::parse(data, &log);
+  const KernelTypes kernel = ctx.kernel.kernel_types();
+  Result<std::unique_ptr<Btf>> btf = Btf::parse(data, &log, &kernel);
   const VerifierLog::Outcome out = std::move(log).finish();
   if (!out.bytes.empty()) TRY(ctx.mem.write(a.btf_log_buf, out.bytes.data(), out.bytes.size()));
   if (uattr.size >= SKEP_ATTR_END(btf_load, btf_log_true_size))

@@ -35,9 +35,21 @@ enum bpf_prog_type : u32 {
   BPF_PROG_TYPE_NETFILTER, MAX_BPF_PROG_TYPE_,
 };
 
-/// The attach types that some rule of ours names; the numbers between belong to types judged elsewhere.
-enum bpf_attach_type : u32 { BPF_CGROUP_INET_INGRESS = 0, BPF_XDP_DEVMAP = 33, BPF_XDP_CPUMAP = 35, BPF_XDP = 37, BPF_PERF_EVENT = 41,
-                             BPF_TRACE_KPROBE_MULTI = 42, MAX_BPF_ATTACH_TYPE_ = 58 };
+/// Linux: include/uapi/linux/bpf.h:bpf_attach_type
+enum bpf_attach_type : u32 {
+  BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_SOCK_OPS, BPF_SK_SKB_STREAM_PARSER,
+  BPF_SK_SKB_STREAM_VERDICT, BPF_CGROUP_DEVICE, BPF_SK_MSG_VERDICT, BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND,
+  BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_INET4_POST_BIND, BPF_CGROUP_INET6_POST_BIND,
+  BPF_CGROUP_UDP4_SENDMSG, BPF_CGROUP_UDP6_SENDMSG, BPF_LIRC_MODE2, BPF_FLOW_DISSECTOR, BPF_CGROUP_SYSCTL,
+  BPF_CGROUP_UDP4_RECVMSG, BPF_CGROUP_UDP6_RECVMSG, BPF_CGROUP_GETSOCKOPT, BPF_CGROUP_SETSOCKOPT, BPF_TRACE_RAW_TP,
+  BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN, BPF_LSM_MAC, BPF_TRACE_ITER, BPF_CGROUP_INET4_GETPEERNAME,
+  BPF_CGROUP_INET6_GETPEERNAME, BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME, BPF_XDP_DEVMAP,
+  BPF_CGROUP_INET_SOCK_RELEASE, BPF_XDP_CPUMAP, BPF_SK_LOOKUP, BPF_XDP, BPF_SK_SKB_VERDICT, BPF_SK_REUSEPORT_SELECT,
+  BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, BPF_PERF_EVENT, BPF_TRACE_KPROBE_MULTI, BPF_LSM_CGROUP, BPF_STRUCT_OPS, BPF_NETFILTER,
+  BPF_TCX_INGRESS, BPF_TCX_EGRESS, BPF_TRACE_UPROBE_MULTI, BPF_CGROUP_UNIX_CONNECT, BPF_CGROUP_UNIX_SENDMSG,
+  BPF_CGROUP_UNIX_RECVMSG, BPF_CGROUP_UNIX_GETPEERNAME, BPF_CGROUP_UNIX_GETSOCKNAME, BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER,
+  BPF_TRACE_KPROBE_SESSION, MAX_BPF_ATTACH_TYPE_,
+};
 
 enum bpf_link_type : u32 { BPF_LINK_TYPE_UNSPEC = 0, BPF_LINK_TYPE_PERF_EVENT = 7 };
 enum bpf_perf_event_type : u32 {
@@ -109,6 +121,16 @@ enum bpf_func_id : u32 {
   BPF_FUNC_get_attach_cookie = 174, BPF_FUNC_ktime_get_boot_ns = 125, MAX_BPF_FUNC_ID_ = 212,
 };
 
+/// attr.test, of BPF_PROG_TEST_RUN.
+struct bpf_test_run_attr {
+  u32 prog_fd, retval, data_size_in, data_size_out;
+  u64 data_in, data_out;
+  u32 repeat, duration, ctx_size_in, ctx_size_out;
+  u64 ctx_in, ctx_out;
+  u32 flags, cpu, batch_size;
+};
+constexpr u32 BPF_F_TEST_RUN_ON_CPU = 1, BPF_F_TEST_XDP_LIVE_FRAMES = 2, BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 4;
+
 /// union bpf_attr of 6.12: 152 bytes with its tail padding. Only the members that commands of ours decode are named.
 union bpf_attr {
   struct {
@@ -147,6 +169,7 @@ union bpf_attr {
     u32 bpf_fd, file_flags;
     s32 path_fd;
   } obj;
+  bpf_test_run_attr test;
   struct {
     u32 id;  ///< start_id, prog_id, map_id, btf_id, link_id
     u32 next_id, open_flags;

@@ -25,7 +25,7 @@ constexpr u32 WIRE_MAX_FRAME = 96u << 20;  ///< larger frames end the connection
 
 enum class WireOp : u16 {
   Hello = 1,      ///< a = flags HELLO_*, token (2 words), fork children: their parent's OwnerId; reply: WireHello as payload, fds: ROM, RAM, patched libc
-  Bpf,            ///< a = cmd, attr, size
+  Bpf,            ///< a = cmd, attr, size; reply payload: WireTestRun when the call is the agent's to finish
   PerfEventOpen,  ///< a = attr, pid, cpu, group_fd, flags
   Ioctl,          ///< a = fd, request, arg
   Mmap,           ///< a = len, prot, flags, fd, offset; reply payload: WireMmap + parts, fd: the RAM file
@@ -96,6 +96,15 @@ struct WireHello {
   u32 build_id_len;
   u8 build_id[20];
   char virtual_root[256];  ///< real directory that stands for / of the virtual files
+};
+
+/// BPF_PROG_TEST_RUN, as far as the host can tell: the program is there and may be run. Not freed while a run slot is held that was taken
+/// before the request. The rest (testrun/) happens where the caller's memory is.
+struct WireTestRun {
+  u64 prog;   ///< address of the ProgImage
+  u64 uattr;  ///< where results go
+  u32 expected_attach_type, max_ctx_offset;
+  u64 attr[10];  ///< bpf_test_run_attr
 };
 
 struct WireMmapPart {

@@ -1,0 +1,30 @@
+// tests/fuzz: the interpreter's own code once more, under another name.
+#include "stepped_interp.h"
+
+namespace skep::fuzz {
+namespace {
+
+void (*g_on_step)(void*, RunCtx&, u32, const u64*) = nullptr;
+void* g_who = nullptr;
+
+void tell(RunCtx& run, u32 pc, const u64* regs) noexcept {
+  if (g_on_step != nullptr) g_on_step(g_who, run, pc, regs);
+}
+
+}  // namespace
+}  // namespace skep::fuzz
+
+#define SKEP_ON_STEP(run, pc, regs) ::skep::fuzz::tell(run, pc, regs)
+#define interp_run stepped_interp_run
+#include "../../src/interp/interp.cc"
+#undef interp_run
+
+namespace skep::fuzz {
+
+u64 stepped_run(RunCtx& run, void (*on_step)(void* who, RunCtx& run, u32 pc, const u64* regs), void* who) {
+  g_on_step = on_step;
+  g_who = who;
+  return stepped_interp_run(run);
+}
+
+}  // namespace skep::fuzz
