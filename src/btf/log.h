@@ -2,8 +2,6 @@
 #pragma once
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,10 +17,9 @@ class BtfLog {
   /// bytes; so does this.
   template <typename... Args>
   void append(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::memory_buffer out;
-    fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
-    write(std::string_view(out.data(), std::min(out.size(), MAX_MESSAGE)));
+    vappend(format, fmt::make_format_args(args...));
   }
+  void vappend(fmt::string_view format, fmt::format_args args);
   static constexpr std::size_t MAX_MESSAGE = 1023;
   const std::string& text() const noexcept { return text_; }
 

@@ -40,6 +40,12 @@ int main(int argc, char** argv) {
   std::string session;
   CLI::App* doctor = app.add_subcommand("doctor", "what this machine allows, and what was asked for and refused");
   doctor->add_option("--session", session, "only this session");
+  skep::cli::RunOptions explain_options;
+  bool json = false;
+  CLI::App* explain = app.add_subcommand("explain", "why programs were refused: of a command that it runs, or of running sessions");
+  explain->add_option("--session", explain_options.session, "the session; with a command: join it, or start it");
+  explain->add_flag("--json", json, "one JSON object a line");
+  explain->add_option("command", explain_options.command, "a command to run, and its arguments, after --");
   CLI::App* counts = app.add_subcommand("counts", "how many objects a session has");
   counts->add_option("--session", session, "the session")->required();
 
@@ -51,5 +57,10 @@ int main(int argc, char** argv) {
   }
   if (run->parsed()) return skep::cli::run_command(run_options);
   if (doctor->parsed()) return skep::cli::run_doctor(session);
+  if (explain->parsed()) {
+    explain_options.explain = json ? skep::cli::Explain::Json : skep::cli::Explain::Text;
+    if (explain_options.command.empty()) return skep::cli::explain_sessions(explain_options.session, explain_options.explain);
+    return skep::cli::run_command(explain_options);
+  }
   return print_counts(session);
 }

@@ -107,6 +107,7 @@ int run_command(const RunOptions& options) {
   if (agent.find_first_of(": ") != std::string::npos) return complain(fmt::format("{}: the dynamic loader cannot preload a path with ':' or ' '", agent));
   SessionHandle session;
   if (const Problem p = open_session(options.session, &session); !p.empty()) return complain(p);
+  const u64 refused = options.explain == Explain::No ? 0 : refusal_count(session.dir);
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_BLOCK, &all, &before);
@@ -122,6 +123,7 @@ int run_command(const RunOptions& options) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
+  if (options.explain != Explain::No) explain_since(session.dir, refused, options.explain);
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

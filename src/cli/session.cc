@@ -179,13 +179,15 @@ std::string session_name(const std::string& dir) {
   return leaf.substr(0, leaf.rfind('.'));
 }
 
-s64 ask_host(const std::string& dir, WireOp op, std::string* payload, UniqueFd* fd) {
+s64 ask_host(const std::string& dir, WireOp op, std::string* payload, UniqueFd* fd, u64 a0, u64 a1) {
   const UniqueFd conn = connect_to(dir);
   if (!conn) return -EIO;
   WireRequest r{};
   r.magic = WIRE_MAGIC;
   r.length = sizeof r;
   r.op = op;
+  r.a[0] = a0;
+  r.a[1] = a1;
   WireReply reply{};
   if (write(conn.get(), &r, sizeof r) != static_cast<ssize_t>(sizeof r) || !read_all(conn.get(), &reply, sizeof reply, fd)) return -EIO;
   std::string text(reply.payload, '\0');

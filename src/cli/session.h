@@ -24,8 +24,8 @@ std::string runtime_dir();
 Problem open_session(const std::string& name, SessionHandle* out);
 /// Directories of sessions whose host answers.
 std::vector<std::string> live_sessions();
-/// One request without arguments to a session's host: 0 or -errno; payload and fd as they came.
-s64 ask_host(const std::string& dir, WireOp op, std::string* payload, UniqueFd* fd);
+/// One request to a session's host: its answer, or -errno; payload and fd as they came.
+s64 ask_host(const std::string& dir, WireOp op, std::string* payload, UniqueFd* fd, u64 a0 = 0, u64 a1 = 0);
 /// The name in a session's directory.
 std::string session_name(const std::string& dir);
 

@@ -290,6 +290,10 @@ Reply Host::dispatch(Client& client, const Request& request, RemoteCaller& calle
     case WireOp::Doctor:
       put_text(reply, doctor_text());
       return reply;
+    case WireOp::Explain:
+      put_text(reply, explain_text(r.a[0], r.a[1] != 0));
+      reply.rc = static_cast<s64>(kernel_.refusals.count());
+      return reply;
     case WireOp::Counts:
       put_payload(reply, counts());
       return reply;
@@ -687,6 +691,19 @@ std::string Host::doctor_text() const {
     out += fmt::format("events skipped in processes that filter their own system calls, or cloned without their own thread state: {}\n",
                        u64{ram->skipped});
   if (ram->recursion_misses != 0) out += fmt::format("events inside a program's run (recursion): {}\n", u64{ram->recursion_misses});
+  return out;
+}
+
+std::string Host::explain_text(u64 first, bool json) const {
+  std::string out;
+  if (!json && kernel_.refusals.forgotten() >= first) out = fmt::format("the newest {} refusals, earlier ones are forgotten:\n", kernel_.refusals.entries().size());
+  for (const Refusals::Entry& e : kernel_.refusals.entries()) {
+    if (e.serial < first) continue;
+    if (json)
+      out += fmt::format("{{\"times\":{},{}\n", e.times, e.json.substr(1));
+    else
+      out += fmt::format("{}{}{}", out.empty() ? "" : "\n", e.text, e.times > 1 ? fmt::format("  ({} times)\n", e.times) : "");
+  }
   return out;
 }
 

@@ -89,6 +89,7 @@ class Host {
   void kick(const File& file);  ///< a consumer's own wish to be woken
   void pump_trace();
   std::string doctor_text() const;
+  std::string explain_text(u64 first, bool json) const;
   WireCounts counts() const;
 
   u64 token_[2];

@@ -67,13 +67,14 @@ struct Call {
       case ARG_CONST_SIZE_OR_ZERO:
         return true;  // looked at with the memory before it
       case ARG_CONST_ALLOC_SIZE_OR_ZERO:
-        return arg < BPF_MAX_VAR_SIZ;
+        return true;  // any constant: what is too large is not to be had
       case ARG_PTR_TO_CTX:
         return is_null(type, arg) || arg == reinterpret_cast<u64>(run.ctx);
       case ARG_PTR_TO_RINGBUF_MEM:
         return ringbuf_of(run.op, reinterpret_cast<const void*>(arg)) != nullptr;
       case ARG_PTR_TO_FUNC:
-        return (arg & RUN_FUNC_TAG) == RUN_FUNC_TAG && (arg & ~RUN_FUNC_TAG) < run.prog->insn_cnt;
+        // One that is never called may be gone, and is named by the end of the program: calling it would end the run.
+        return (arg & RUN_FUNC_TAG) == RUN_FUNC_TAG && (arg & ~RUN_FUNC_TAG) <= run.prog->insn_cnt;
       case ARG_PTR_TO_STACK:
         return is_null(type, arg) || run_on_stack(run, arg);
       case ARG_PTR_TO_SPIN_LOCK:

@@ -16,6 +16,20 @@ void Doctor::note(std::string text) {
   if (lines_.size() < MAX_LINES || lines_.contains(text)) ++lines_[std::move(text)];
 }
 
+void Refusals::add(std::string text, std::string json) {
+  Entry entry{std::move(text), std::move(json), ++count_, 1};
+  for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+    if (it->text != entry.text) continue;
+    entry.times += it->times;
+    entries_.erase(it);
+    break;
+  }
+  entries_.push_back(std::move(entry));
+  if (entries_.size() <= MAX) return;
+  forgotten_ = entries_.front().serial;
+  entries_.pop_front();
+}
+
 BtfObject::~BtfObject() {
   if (kernel != nullptr && id != 0) kernel->btfs.remove(id);
 }

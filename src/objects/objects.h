@@ -6,6 +6,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -231,6 +232,25 @@ class Doctor {
   std::map<std::string, u64> lines_;
 };
 
+/// What `skep explain` tells: programs that were refused, the newest MAX of them, each different one once with how often.
+class Refusals {
+ public:
+  struct Entry {
+    std::string text, json;  ///< for people; one JSON object
+    u64 serial;              ///< of its last time, from 1 on
+    u64 times;
+  };
+  void add(std::string text, std::string json);
+  const std::deque<Entry>& entries() const { return entries_; }  ///< oldest first
+  u64 count() const { return count_; }                           ///< of all times
+  u64 forgotten() const { return forgotten_; }                   ///< serial of the newest entry that had to go; 0: none
+
+ private:
+  static constexpr std::size_t MAX = 16;
+  std::deque<Entry> entries_;
+  u64 count_ = 0, forgotten_ = 0;
+};
+
 /// The state of one private bpf(2): no process-wide state, no sockets. Several live side by side.
 class Kernel {
  public:
@@ -250,6 +270,7 @@ class Kernel {
   /// What kptrs of maps and programs may point to.
   KernelTypes kernel_types() const;
   Doctor doctor;
+  Refusals refusals;
   std::unordered_map<u64, std::shared_ptr<File>> files;  ///< by inode
   std::vector<Attachment> attachments;
 

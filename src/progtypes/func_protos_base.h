@@ -32,10 +32,12 @@ inline constexpr FuncProto bpf_per_cpu_ptr_proto = {
 inline constexpr FuncProto bpf_this_cpu_ptr_proto = {
     .id = func::this_cpu_ptr, .ret = RET_RDONLY_MEM_OR_BTF_ID, .args = {ARG_PTR_TO_PERCPU_BTF_ID}};
 inline constexpr FuncProto bpf_ktime_get_coarse_ns_proto = {.id = func::ktime_get_coarse_ns};
+// DIFFERS: Linux 6.12 does not say that the text is written, and so lets it go to keys of maps and to read-only values.
 inline constexpr FuncProto bpf_snprintf_proto = {
     .id = func::snprintf,
     .gpl_only = true,
-    .args = {ARG_PTR_TO_MEM_OR_NULL, ARG_CONST_SIZE_OR_ZERO, ARG_PTR_TO_CONST_STR, RDONLY_MEM_OR_NULL, ARG_CONST_SIZE_OR_ZERO}};
+    .args = {u32{ARG_PTR_TO_MEM_OR_NULL} | MEM_WRITE, ARG_CONST_SIZE_OR_ZERO, ARG_PTR_TO_CONST_STR, RDONLY_MEM_OR_NULL,
+             ARG_CONST_SIZE_OR_ZERO}};
 inline constexpr FuncProto bpf_loop_proto = {.id = func::loop,
                                              .args = {ARG_SCALAR, ARG_PTR_TO_FUNC, ARG_PTR_TO_STACK_OR_NULL, ARG_ANYTHING}};
 inline constexpr FuncProto bpf_strncmp_proto = {.id = func::strncmp, .args = {RDONLY_MEM, ARG_CONST_SIZE, ARG_PTR_TO_CONST_STR}};

@@ -11,6 +11,7 @@
 #include "objects/map_elems.h"
 #include "syscall/attr.h"
 #include "syscall/commands.h"
+#include "verifier/refusal.h"
 #include "verifier/verifier.h"
 
 namespace skep {
@@ -165,6 +166,12 @@ bool read_frozen(const VerifierMap& facts, u32 off, u32 size, u64* value) {
   return true;
 }
 
+/// For `skep explain`.
+void keep_refusal(Kernel& kernel, const Loaded& l, const VerifierInput& in, Errno error) {
+  const Refusal refusal = explain_refusal(in, error);
+  kernel.refusals.add(refusal_text(refusal, l.name, l.traits.type), refusal_json(refusal, l.name, l.traits.type));
+}
+
 Result<VerifiedProg> judge(const bpf_attr& attr, const Loaded& l, VerifierLog& log, MapFinder& finder) {
   const auto& a = attr.prog_load;
   VerifierInput in;
@@ -193,7 +200,9 @@ Result<VerifiedProg> judge(const bpf_attr& attr, const Loaded& l, VerifierLog& l
   in.nr_cpu_ids = finder.ctx.kernel.nr_cpus();
   // All that vmlinux BTF names can be judged; a program that calls one is not run, see runnable().
   in.kfunc_there = [](std::string_view) { return true; };
-  return verify(in, log);
+  Result<VerifiedProg> verdict = verify(in, log);
+  if (!verdict.ok() && !finder.restart) keep_refusal(finder.ctx.kernel, l, in, verdict.error());
+  return verdict;
 }
 
 /// Linux: kernel/bpf/core.c:bpf_prog_calc_tag(): SHA-1 over the instructions with what names maps left out.

@@ -118,7 +118,7 @@ Status check_mov(VerifierEnv& env, const bpf_insn& insn) {
 
 /// `x &= K` and `x |= K` with x known to be 0 or -1, as compilers write conditions: the two are walked apart. The path with 0 waits,
 /// this one goes on with -1. Linux: verifier.c:maybe_fork_scalars()
-Status maybe_fork_scalars(VerifierEnv& env, const bpf_insn& insn, RegState& dst, const RegState& src) {
+Status maybe_fork_scalars(VerifierEnv& env, const bpf_insn& insn, RegState& dst, const ScalarBounds& src) {
   const ScalarFork fork = scalar_fork(bpf_op(insn.code), dst, src);
   if (fork == ScalarFork::NONE) return ok_status();
   VerifierState* const branch = push_stack(env, env.insn_idx, env.insn_idx, false);
@@ -134,8 +134,8 @@ Status maybe_fork_scalars(VerifierEnv& env, const bpf_insn& insn, RegState& dst,
   return ok_status();
 }
 
-/// src is a copy: it may be dst's register. Linux: verifier.c:adjust_scalar_min_max_vals()
-Status adjust_scalar_min_max_vals(VerifierEnv& env, const bpf_insn& insn, RegState& dst, const RegState src) {
+/// REQUIRES: src is not dst's own. Linux: verifier.c:adjust_scalar_min_max_vals()
+Status adjust_scalar_min_max_vals(VerifierEnv& env, const bpf_insn& insn, RegState& dst, const ScalarBounds& src) {
   TRY(maybe_fork_scalars(env, insn, dst, src));
   if (!scalar_alu(bpf_op(insn.code), is64(insn), &dst, src)) mark_reg_unknown_reg(env, dst);
   return ok_status();
@@ -143,11 +143,11 @@ Status adjust_scalar_min_max_vals(VerifierEnv& env, const bpf_insn& insn, RegSta
 
 /// After `r1 = r2; r1 += K` the two stay linked, at the distance K: what a jump teaches about one holds for the other. Once only, and
 /// for a K that cannot overflow there. Linux: the end of adjust_reg_min_max_vals()
-void link_at_distance(VerifierEnv& env, const bpf_insn& insn, RegState& dst, const RegState& src) {
+void link_at_distance(VerifierEnv& env, const bpf_insn& insn, RegState& dst, const ScalarBounds& src) {
   const bool same_reg = is_x(insn) && insn.src_reg == insn.dst_reg;
-  const bool adds_const = bpf_op(insn.code) == BPF_ADD && is64(insn) && is_reg_const(src, false) && !same_reg;
+  const bool adds_const = bpf_op(insn.code) == BPF_ADD && is64(insn) && is_const(src, false) && !same_reg;
   if (!env.bpf_capable || !adds_const || dst.id == 0) return clear_scalar_id(dst);
-  const u64 val = reg_const_value(src, false);
+  const u64 val = const_value(src, false);
   if ((dst.id & BPF_ADD_CONST) != 0 || val > static_cast<u32>(S32_MAX)) return clear_scalar_id(dst);
   dst.id |= BPF_ADD_CONST;
   dst.off = static_cast<s32>(val);
@@ -183,19 +183,25 @@ Status adjust_with_reg(VerifierEnv& env, const bpf_insn& insn) {
   }
   // What goes into a number that is needed exactly is needed exactly.
   if (dst.precise) TRY(mark_chain_precision(env, static_cast<s32>(srcno)));
-  TRY(adjust_scalar_min_max_vals(env, insn, dst, src));
+  const ScalarBounds operand = src;  // it may be dst
+  TRY(adjust_scalar_min_max_vals(env, insn, dst, operand));
   link_at_distance(env, insn, dst, src);
   return ok_status();
 }
 
 Status adjust_with_imm(VerifierEnv& env, const bpf_insn& insn) {
   RegState& dst = env.cur_regs()[insn.dst_reg];
-  RegState off_reg{};
-  off_reg.type = SCALAR_VALUE;
-  mark_reg_known(off_reg, static_cast<u64>(s64{insn.imm}));
-  if (dst.type != SCALAR_VALUE) return adjust_ptr_min_max_vals(env, insn, dst, off_reg);
-  TRY(adjust_scalar_min_max_vals(env, insn, dst, off_reg));
-  link_at_distance(env, insn, dst, off_reg);
+  const u64 imm = static_cast<u64>(s64{insn.imm});
+  if (dst.type != SCALAR_VALUE) {
+    RegState off_reg{};
+    off_reg.type = SCALAR_VALUE;
+    mark_reg_known(off_reg, imm);
+    return adjust_ptr_min_max_vals(env, insn, dst, off_reg);
+  }
+  ScalarBounds operand;
+  mark_known(&operand, imm);
+  TRY(adjust_scalar_min_max_vals(env, insn, dst, operand));
+  link_at_distance(env, insn, dst, operand);
   return ok_status();
 }
 

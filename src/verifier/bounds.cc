@@ -6,6 +6,9 @@
 namespace skep {
 namespace {
 
+// reg_bounds_sync() is most of the time that arithmetic takes: its parts are meant to be one function.
+#define INLINE [[gnu::always_inline]] inline
+
 template <typename T>
 void raise(T* min, T to) {
   *min = std::max(*min, to);
@@ -20,14 +23,14 @@ void narrow(T* min, T* max, T lo, T hi) {
   lower(max, hi);
 }
 
-void narrow_u32(ScalarBounds* b, u32 lo, u32 hi) { narrow(&b->u32_min_value, &b->u32_max_value, lo, hi); }
-void narrow_s32(ScalarBounds* b, s32 lo, s32 hi) { narrow(&b->s32_min_value, &b->s32_max_value, lo, hi); }
-void narrow_u64(ScalarBounds* b, u64 lo, u64 hi) { narrow(&b->umin_value, &b->umax_value, lo, hi); }
-void narrow_s64(ScalarBounds* b, u64 lo, u64 hi) {
+INLINE void narrow_u32(ScalarBounds* b, u32 lo, u32 hi) { narrow(&b->u32_min_value, &b->u32_max_value, lo, hi); }
+INLINE void narrow_s32(ScalarBounds* b, s32 lo, s32 hi) { narrow(&b->s32_min_value, &b->s32_max_value, lo, hi); }
+INLINE void narrow_u64(ScalarBounds* b, u64 lo, u64 hi) { narrow(&b->umin_value, &b->umax_value, lo, hi); }
+INLINE void narrow_s64(ScalarBounds* b, u64 lo, u64 hi) {
   narrow(&b->smin_value, &b->smax_value, static_cast<s64>(lo), static_cast<s64>(hi));
 }
 
-void update64_bounds(ScalarBounds* b) {
+INLINE void learn_ranges64(ScalarBounds* b) {
   const auto [value, mask] = b->var_off;
   constexpr u64 sign = u64{1} << 63;
   narrow_s64(b, value | (mask & sign), value | (mask & ~sign));
@@ -39,7 +42,7 @@ void update64_bounds(ScalarBounds* b) {
 // and the low half goes from negative to non-negative meanwhile (say -1..1).
 // In Linux a u64 range with one upper half narrows u32 without a look at the order; that only differs for empty ranges, but kept.
 template <bool is_signed>
-void learn32_from64(ScalarBounds* b, u64 lo, u64 hi) {
+INLINE void learn32_from64(ScalarBounds* b, u64 lo, u64 hi) {
   const u32 top_lo = static_cast<u32>(lo >> 32), top_hi = static_cast<u32>(hi >> 32);
   const u32 ulo = static_cast<u32>(lo), uhi = static_cast<u32>(hi);
   const s32 slo = static_cast<s32>(ulo), shi = static_cast<s32>(uhi);
@@ -55,7 +58,7 @@ void learn32_from64(ScalarBounds* b, u64 lo, u64 hi) {
 // signed range that crosses zero is two pieces in the unsigned reading: its non-negative part 0..smax at the bottom and its
 // negative part smin..-1 at the top. If the unsigned range touches only one of them, both ranges shrink to their common part.
 template <typename S, typename U>
-void combine_signs(S* smin, S* smax, U* umin, U* umax) {
+INLINE void combine_signs(S* smin, S* smax, U* umin, U* umax) {
   if (static_cast<S>(*umin) <= static_cast<S>(*umax)) narrow(smin, smax, static_cast<S>(*umin), static_cast<S>(*umax));
   const U lo = static_cast<U>(*smin), hi = static_cast<U>(*smax);
   if (lo <= hi) {
@@ -69,22 +72,29 @@ void combine_signs(S* smin, S* smax, U* umin, U* umax) {
   }
 }
 
+INLINE void learn_ranges32(ScalarBounds* b) {
+  const u32 value = static_cast<u32>(b->var_off.value), mask = static_cast<u32>(b->var_off.mask);
+  constexpr u32 sign = u32{1} << 31;
+  narrow_s32(b, static_cast<s32>(value | (mask & sign)), static_cast<s32>(value | (mask & ~sign)));
+  narrow_u32(b, value, value | mask);
+}
+
 // Linux: __reg32_deduce_bounds()
-void deduce32(ScalarBounds* b) {
+INLINE void deduce32(ScalarBounds* b) {
   learn32_from64<false>(b, b->umin_value, b->umax_value);
   learn32_from64<true>(b, static_cast<u64>(b->smin_value), static_cast<u64>(b->smax_value));
   combine_signs(&b->s32_min_value, &b->s32_max_value, &b->u32_min_value, &b->u32_max_value);
 }
 
 // Puts lo and hi in place of the low halves of the 64-bit minima and maxima, where that narrows.
-void learn64_from32(ScalarBounds* b, u32 lo, u32 hi) {
+INLINE void learn64_from32(ScalarBounds* b, u32 lo, u32 hi) {
   const auto with_low = [](u64 wide, u32 low) { return (wide & ~u64{U32_MAX}) | low; };
   narrow_u64(b, with_low(b->umin_value, lo), with_low(b->umax_value, hi));
   narrow_s64(b, with_low(static_cast<u64>(b->smin_value), lo), with_low(static_cast<u64>(b->smax_value), hi));
 }
 
 // Linux: __reg_deduce_mixed_bounds()
-void deduce_mixed(ScalarBounds* b) {
+INLINE void deduce_mixed(ScalarBounds* b) {
   learn64_from32(b, b->u32_min_value, b->u32_max_value);
   const u32 lo = static_cast<u32>(b->s32_min_value), hi = static_cast<u32>(b->s32_max_value);
   if (lo <= hi) learn64_from32(b, lo, hi);
@@ -99,14 +109,14 @@ void deduce_mixed(ScalarBounds* b) {
 }
 
 // Linux: __reg_deduce_bounds()
-void deduce(ScalarBounds* b) {
+INLINE void deduce(ScalarBounds* b) {
   deduce32(b);
   combine_signs(&b->smin_value, &b->smax_value, &b->umin_value, &b->umax_value);
   deduce_mixed(b);
 }
 
 // Linux: __reg_bound_offset()
-void learn_bits_from_ranges(ScalarBounds* b) {
+INLINE void learn_bits_from_ranges(ScalarBounds* b) {
   const Tnum wide = tnum_intersect(b->var_off, tnum_range(b->umin_value, b->umax_value));
   const Tnum low = tnum_intersect(tnum_subreg(wide), tnum_range(b->u32_min_value, b->u32_max_value));
   b->var_off = tnum_or(tnum_clear_subreg(wide), low);
@@ -125,25 +135,23 @@ s64 sign_extend(u64 value, u32 bytes) {
 
 }  // namespace
 
-void update32_bounds(ScalarBounds* b) noexcept {
-  const u32 value = static_cast<u32>(b->var_off.value), mask = static_cast<u32>(b->var_off.mask);
-  constexpr u32 sign = u32{1} << 31;
-  narrow_s32(b, static_cast<s32>(value | (mask & sign)), static_cast<s32>(value | (mask & ~sign)));
-  narrow_u32(b, value, value | mask);
-}
+void update32_bounds(ScalarBounds* b) noexcept { learn_ranges32(b); }
 
 void update_bounds(ScalarBounds* b) noexcept {
-  update32_bounds(b);
-  update64_bounds(b);
+  learn_ranges32(b);
+  learn_ranges64(b);
 }
 
-void reg_bounds_sync(ScalarBounds* b) noexcept {
-  if (tnum_is_const(b->var_off)) {  // the common case: a consistent constant, of which nothing can be learned
+void reg_bounds_sync(ScalarBounds* bounds) noexcept {
+  if (tnum_is_const(bounds->var_off)) {  // the common case: a consistent constant, of which nothing can be learned
     ScalarBounds known;
-    mark_known(&known, b->var_off.value);
-    if (*b == known) return;
+    mark_known(&known, bounds->var_off.value);
+    if (*bounds == known) return;
   }
-  update_bounds(b);
+  ScalarBounds copy = *bounds;  // of our own: held in registers
+  ScalarBounds* const b = &copy;
+  learn_ranges32(b);
+  learn_ranges64(b);
   // Three rounds, as in Linux: more could narrow further, and then verdicts would differ. A round that changes nothing ends it.
   for (int round = 0; round < 3; ++round) {
     const ScalarBounds before = *b;
@@ -151,8 +159,12 @@ void reg_bounds_sync(ScalarBounds* b) noexcept {
     if (*b == before) break;
   }
   learn_bits_from_ranges(b);
-  update_bounds(b);
+  learn_ranges32(b);
+  learn_ranges64(b);
+  *bounds = copy;
 }
+
+#undef INLINE
 
 const char* bounds_sanity_check(const ScalarBounds& b) noexcept {
   if (b.umin_value > b.umax_value || b.smin_value > b.smax_value || b.u32_min_value > b.u32_max_value ||

@@ -27,11 +27,24 @@ class CfgWalk {
     stack_.assign(1, insn);
     while (!stack_.empty()) {
       const u32 t = stack_.back();
+      if (falls_into_new(t)) continue;
       if (TRY(visit(t)) == Visit::KEEP_EXPLORING) continue;
       state_[t] = EXPLORED;
       stack_.pop_back();
     }
     return ok_status();
+  }
+
+  /// The common case of visit(), for most instructions have one edge, and it leads to something new.
+  bool falls_into_new(u32 t) {
+    const bpf_insn& insn = env_.insns[t];
+    if (is_jmp_class(insn.code) || state_[t] != DISCOVERED) return false;
+    const u32 next = t + insn_slots(insn);
+    if (next >= env_.insn_cnt() || state_[next] != UNSEEN || is_pseudo_func(insn)) return false;
+    state_[t] = DISCOVERED | FALLTHROUGH;
+    state_[next] = DISCOVERED;
+    stack_.push_back(next);
+    return true;
   }
 
   Status check_all_explored() {
@@ -117,7 +130,7 @@ class CfgWalk {
   Result<Visit> visit(u32 t) {
     const bpf_insn& insn = env_.insns[t];
     if (is_pseudo_func(insn)) return visit_call(t, insn, true);
-    if (!is_jmp_class(insn.code)) return push(t, t + insn_slots(insn), FALLTHROUGH);
+    if (!is_jmp_class(insn.code)) return state_[t] >= (DISCOVERED | FALLTHROUGH) ? Visit::DONE_EXPLORING : push(t, t + insn_slots(insn), FALLTHROUGH);
     switch (bpf_op(insn.code)) {
       case BPF_EXIT: return Visit::DONE_EXPLORING;
       case BPF_CALL:

@@ -47,6 +47,8 @@ bool is_pair(const bpf_insn& stx, const bpf_insn& ldx, s32 off) {
 }
 
 void mark_pattern(VerifierEnv& env, SubprogInfo& subprog, u32 call_idx, s32 lowest_off) {
+  // No pair around the call: no need to know what it clobbers.
+  if (call_idx == 0 || call_idx + 1 >= env.insn_cnt() || env.insns[call_idx - 1].code != STX_DW || env.insns[call_idx + 1].code != LDX_DW) return;
   const Clobbers clobbers = call_clobbers(env, env.insns[call_idx]);
   if (clobbers.regs == ALL_CALLER_SAVED_REGS) return;
   u32 expected = ~clobbers.regs & ALL_CALLER_SAVED_REGS;
@@ -82,9 +84,12 @@ s32 lowest_spill(const VerifierEnv& env, u32 start, u32 end) {
 void mark_fastcall_patterns(VerifierEnv& env) {
   for (u32 s = 0; s < env.subprog_cnt; ++s) {
     const u32 start = env.subprogs[s].start, end = env.subprogs[s + 1].start;
-    const s32 lowest = lowest_spill(env, start, end);
-    for (u32 i = start; i < end; ++i)
-      if (is_call(env.insns[i])) mark_pattern(env, env.subprogs[s], i, lowest);
+    s32 lowest = 1;  // not known yet
+    for (u32 i = start; i < end; ++i) {
+      if (!is_call(env.insns[i])) continue;
+      if (lowest > 0) lowest = lowest_spill(env, start, end);
+      mark_pattern(env, env.subprogs[s], i, lowest);
+    }
   }
 }
 

@@ -170,7 +170,8 @@ Status check_call_arg(VerifierEnv& env, u32 i, const SubprogArg& arg) {
   if (base_type(arg.arg_type) == ARG_PTR_TO_MEM) {
     TRY(check_func_arg_reg_off(env, reg, regno, ARG_DONTCARE));
     if (!check_mem_reg(env, reg, regno, arg.mem_size).ok()) return Errno(EINVAL);
-    if ((arg.arg_type & PTR_MAYBE_NULL) == 0 && (reg.type & PTR_MAYBE_NULL) != 0)
+    // DIFFERS: Linux 6.12 lets a plain 0 pass, which the callee then reads from.
+    if ((arg.arg_type & PTR_MAYBE_NULL) == 0 && ((reg.type & PTR_MAYBE_NULL) != 0 || register_is_null(reg)))
       return env.refuse(EINVAL, "arg#{} is expected to be non-NULL", i);
     return ok_status();
   }

@@ -13,6 +13,20 @@ Status set_callee_state(VerifierEnv&, FuncState& caller, FuncState& callee, u32)
   return ok_status();
 }
 
+/// The callee relies on what its arguments were found to be, so another path may end here only if they are that again: they count as
+/// read, and a number that stands for NULL counts as that number. DIFFERS: Linux 6.12 takes registers that hold anything on the second
+/// path.
+Status note_args_used(VerifierEnv& env, const SubprogInfo& sub) {
+  for (u32 i = 0; i < sub.arg_cnt; ++i) {
+    const u32 regno = R1 + i;
+    RegState& reg = env.cur_regs()[regno];
+    mark_insn_zext(env, reg);
+    TRY(mark_reg_read(env, reg, reg.parent, REG_LIVE_READ64));
+    if (sub.args[i].arg_type != ARG_ANYTHING && register_is_null(reg)) TRY(mark_chain_precision(env, static_cast<s32>(regno)));
+  }
+  return ok_status();
+}
+
 /// Linux: the global part of verifier.c:check_func_call()
 Status check_global_call(VerifierEnv& env, u32 subprog, const Status& args) {
   const VerifierState& state = *env.cur_state;
@@ -25,6 +39,7 @@ Status check_global_call(VerifierEnv& env, u32 subprog, const Status& args) {
 
   env.verbose("Func#{} ('{}') is global and assumed valid.\n", subprog, name);
   SubprogInfo& sub = env.subprogs[subprog];
+  TRY(note_args_used(env, sub));
   if (sub.changes_pkt_data) clear_all_pkt_pointers(env);
   sub.called = true;  // so it is judged too
   RegState* regs = env.cur_regs();

@@ -20,68 +20,138 @@ s64 target_of(const bpf_insn& insn, u32 at) { return s64{at} + 1 + (target_is_im
 
 }  // namespace
 
-InsnRewriter::InsnRewriter(VerifierEnv& env) : env_(env), start_(env.insn_cnt() + 1), jump_start_(env.insn_cnt() + 1) {
-  insns_.reserve(env.insn_cnt() + env.insn_cnt() / 4);
-  origin_.reserve(insns_.capacity());
-  target_.reserve(insns_.capacity());
-}
+InsnRewriter::InsnRewriter(VerifierEnv& env) : env_(env) {}
 
 void InsnRewriter::begin(u32 i) {
+  end_turn();
   at_ = i;
-  start_[i] = jump_start_[i] = static_cast<u32>(insns_.size());
+  turn_ = Turn::EMPTY;
+  if (in_place_) return;
+  take_over(i);
+  start_[i] = static_cast<u32>(insns_.size());
+  next_ = i + 1;
 }
 
-void InsnRewriter::emit(const bpf_insn& insn) {
+/// A turn that made one instruction of one puts that in the old one's place.
+void InsnRewriter::end_turn() {
+  if (!in_place_ || at_ == NO_TARGET) return;
+  if (turn_ == Turn::EMPTY) return leave_in_place();
+  if (turn_ == Turn::REPLACED) env_.insns[at_] = replacement_;
+}
+
+/// Everything before this turn becomes the beginning of a new program.
+void InsnRewriter::leave_in_place() {
+  in_place_ = false;
+  const u32 cnt = env_.insn_cnt();
+  insns_.reserve(cnt + cnt / 4 + 16);
+  start_.resize(cnt + 1);
+  take_over(at_);
+  start_[at_] = at_;
+  next_ = at_ + 1;
+  if (turn_ == Turn::KEPT) emit_with_target(env_.insns[at_], at_);
+  if (turn_ == Turn::REPLACED) write(replacement_, NO_TARGET);
+}
+
+/// Old instructions up to `end`, as they are.
+void InsnRewriter::take_over(u32 end) {
+  const u32 moved = static_cast<u32>(insns_.size()) - next_;
+  insns_.insert(insns_.end(), env_.insns.begin() + next_, env_.insns.begin() + end);
+  for (; next_ < end; ++next_) {
+    start_[next_] = next_ + moved;
+    if (const u32 to = old_target(next_); to != NO_TARGET) fixups_.push_back({next_ + moved, to, next_});
+  }
+}
+
+u32 InsnRewriter::old_target(u32 old) const {
+  if (!has_target(env_.insns[old])) return NO_TARGET;
+  const s64 to = target_of(env_.insns[old], old);
+  return to >= 0 && to <= env_.insn_cnt() ? static_cast<u32>(to) : NO_TARGET;
+}
+
+void InsnRewriter::write(const bpf_insn& insn, u32 target) {
+  if (target != NO_TARGET) fixups_.push_back({static_cast<u32>(insns_.size()), target, at_});
   insns_.push_back(insn);
-  origin_.push_back(at_);
-  target_.push_back(NO_TARGET);
-}
-
-void InsnRewriter::emit_with_target(const bpf_insn& insn, u32 from) {
-  emit(insn);
-  const bpf_insn& old = env_.insns[from];
-  if (!has_target(old)) return;
-  const s64 to = target_of(old, from);
-  if (to >= 0 && to <= env_.insn_cnt()) target_.back() = static_cast<u32>(to);
 }
 
 void InsnRewriter::emit_call(const bpf_insn& insn, u32 target) {
-  emit(insn);
-  target_.back() = target;
+  if (in_place_ && turn_ == Turn::EMPTY && target == NO_TARGET) {
+    turn_ = Turn::REPLACED;
+    replacement_ = insn;
+    return;
+  }
+  if (in_place_) leave_in_place();
+  write(insn, target);
 }
 
-Status InsnRewriter::fix_target(u32 pos) {
-  if (target_[pos] == NO_TARGET) return ok_status();
-  bpf_insn& insn = insns_[pos];
+void InsnRewriter::emit(const bpf_insn& insn) { emit_call(insn, NO_TARGET); }
+
+void InsnRewriter::emit_with_target(const bpf_insn& insn, u32 from) { emit_call(insn, old_target(from)); }
+
+void InsnRewriter::keep() {
+  if (in_place_ && turn_ == Turn::EMPTY)
+    turn_ = Turn::KEPT;
+  else
+    emit_with_target(env_.insns[at_], at_);
+}
+
+void InsnRewriter::end_prologue() {
+  if (in_place_) leave_in_place();
+  prologues_.push_back({at_, static_cast<u32>(insns_.size())});
+}
+
+u32 InsnRewriter::jump_start(u32 old) const {
+  for (const Prologue& p : prologues_)
+    if (p.old == old) return p.end;
+  return start_[old];
+}
+
+Status InsnRewriter::fix_target(const Fixup& fixup) {
+  bpf_insn& insn = insns_[fixup.pos];
   const bool call = is_pseudo_call(insn) || is_pseudo_func(insn);
   // Calls enter a subprogram at its very start.
-  const s64 to = call ? start_[target_[pos]] : jump_start_[target_[pos]];
-  const s64 distance = to - (s64{pos} + 1);
+  const s64 to = call ? start_[fixup.target] : jump_start(fixup.target);
+  const s64 distance = to - (s64{fixup.pos} + 1);
   if (target_is_imm(insn)) {
     insn.imm = static_cast<s32>(distance);
     return ok_status();
   }
   if (distance < std::numeric_limits<s16>::min() || distance > std::numeric_limits<s16>::max())
-    return env_.refuse(ENOMEM, "insn {} cannot be patched due to 16-bit range", env_.aux[origin_[pos]].orig_idx);
+    return env_.refuse(ENOMEM, "insn {} cannot be patched due to 16-bit range", env_.aux[fixup.origin].orig_idx);
   insn.off = static_cast<s16>(distance);
   return ok_status();
 }
 
 /// The last instruction of a patch inherits the facts of the old one.
-void InsnRewriter::move_aux() {
-  std::vector<InsnAux> aux(insns_.size());
-  for (u32 i = 0; i < insns_.size(); ++i) {
-    const InsnAux& old = env_.aux[origin_[i]];
-    const bool last = i + 1 == insns_.size() || origin_[i + 1] != origin_[i];
-    if (last) {
-      aux[i] = old;
-    } else {
-      aux[i].seen = old.seen;
-      aux[i].orig_idx = old.orig_idx;
-    }
-    aux[i].zext_dst = last && i == start_[origin_[i]] ? old.zext_dst : insn_has_def32(env_, insns_[i]);
+void InsnRewriter::put_aux(std::vector<InsnAux>& aux, u32 old, const InsnAux& facts) const {
+  const u32 first = start_[old], last = start_[old + 1] - 1;
+  for (u32 pos = first; pos < last; ++pos) {
+    aux[pos] = InsnAux{};
+    aux[pos].seen = facts.seen;
+    aux[pos].orig_idx = facts.orig_idx;
+    aux[pos].zext_dst = insn_has_def32(env_, insns_[pos]);
   }
-  env_.aux = std::move(aux);
+  aux[last] = facts;
+  if (last != first) aux[last].zext_dst = insn_has_def32(env_, insns_[last]);
+}
+
+/// From the end, into the same array, if nothing was removed: then no place that is written is still to be read.
+void InsnRewriter::move_aux() {
+  const u32 cnt = env_.insn_cnt();
+  bool removes = false;
+  for (u32 i = 0; i < cnt && !removes; ++i) removes = start_[i] == start_[i + 1];
+  std::vector<InsnAux>& aux = env_.aux;
+  if (!removes) {
+    aux.resize(insns_.size());
+    for (u32 i = cnt; i-- > 0;) {
+      const InsnAux facts = aux[i];
+      put_aux(aux, i, facts);
+    }
+    return;
+  }
+  std::vector<InsnAux> moved(insns_.size());
+  for (u32 i = 0; i < cnt; ++i)
+    if (start_[i] != start_[i + 1]) put_aux(moved, i, aux[i]);
+  aux = std::move(moved);
 }
 
 /// A line whose instructions are gone goes too, unless the next instruction has no line of its own.
@@ -129,8 +199,11 @@ void InsnRewriter::move_subprogs() {
 }
 
 Status InsnRewriter::finish() {
-  start_.back() = jump_start_.back() = static_cast<u32>(insns_.size());
-  for (u32 pos = 0; pos < insns_.size(); ++pos) TRY(fix_target(pos));
+  end_turn();
+  if (in_place_) return ok_status();
+  take_over(env_.insn_cnt());
+  start_.back() = static_cast<u32>(insns_.size());
+  for (const Fixup& fixup : fixups_) TRY(fix_target(fixup));
   move_aux();
   move_lines();
   move_subprogs();

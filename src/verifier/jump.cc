@@ -21,7 +21,9 @@ Status check_may_goto(VerifierEnv& env, const bpf_insn& insn, u32* insn_idx) {
   if (insn.code != (BPF_JMP | BPF_JCOND) || insn.src_reg != BPF_MAY_GOTO || insn.dst_reg != 0 || imm != 0 || off == 0)
     return env.refuse(EINVAL, "invalid may_goto off {} imm {}", off, imm);
   const u32 idx = *insn_idx;
-  const VerifierState* const prev = find_prev_entry(env, *env.cur_state->parent, idx);
+  // Without CAP_BPF no more states are stored at an instruction that has many, so there may be no parent yet.
+  const VerifierState* const parent = env.cur_state->parent;
+  const VerifierState* const prev = parent != nullptr ? find_prev_entry(env, *parent, idx) : nullptr;
   VerifierState* const queued = push_stack(env, idx + 1, idx, false);
   if (queued == nullptr) return Errno(E2BIG);
   ++queued->may_goto_depth;

@@ -287,6 +287,8 @@ Result<KfuncArg> check_pointer_arg(VerifierEnv& env, u32 i, const btf_type* t, u
       !param_has_suffix(btf, p, "__nullable"))
     return env.refuse(EACCES, "Possibly NULL pointer passed to trusted arg{}", i);
   TRY(note_reference(env, regno, meta));
+  // Where a number passes for a pointer, it is because it is 0. DIFFERS: Linux 6.12 does not insist that it is on all paths.
+  if (register_is_null(reg)) TRY(mark_chain_precision(env, static_cast<s32>(regno)));
 
   const u32 ref_id = btf.resolve_modifiers(t->type);
   const btf_type* ref = btf.type_by_id(ref_id);

@@ -103,7 +103,7 @@ Status check_map_ref(VerifierEnv& env, u32 i) {
   const u32 index = TRY(add_used_map(env, fd, &reused));
   const VerifierMap& map = *env.used_maps[index];
   InsnAux& aux = env.aux[i];
-  aux.map_index = static_cast<s32>(index);
+  aux.map_number = index + 1;
   TRY(check_map_prog_compatibility(env, map));
   if (is_value) {
     aux.map_off = static_cast<u32>(insn[1].imm);

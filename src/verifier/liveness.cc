@@ -6,10 +6,11 @@
 #include "verifier/verifier_env.h"
 
 namespace skep {
+namespace {
 
-Status mark_reg_read(VerifierEnv& env, const RegState& reg, RegState* parent, u8 flag) {
+/// `writes`: a write in `reg` itself screens the parents.
+Status mark_parents_read(VerifierEnv& env, const RegState& reg, RegState* parent, u8 flag, bool writes) {
   const RegState* state = &reg;
-  bool writes = parent == state->parent;
   u32 steps = 0;
   while (parent != nullptr) {
     // An earlier write screens the parent.
@@ -28,6 +29,12 @@ Status mark_reg_read(VerifierEnv& env, const RegState& reg, RegState* parent, u8
   }
   env.longest_mark_read_walk = std::max(env.longest_mark_read_walk, steps);
   return ok_status();
+}
+
+}  // namespace
+
+Status mark_reg_read(VerifierEnv& env, const RegState& reg, RegState* parent, u8 flag) {
+  return mark_parents_read(env, reg, parent, flag, true);
 }
 
 Status mark_dynptr_read(VerifierEnv& env, RegState& reg) {
@@ -53,8 +60,10 @@ Status mark_iter_read(VerifierEnv& env, RegState& reg, s32 spi, u32 nr_slots) {
   return ok_status();
 }
 
+namespace {
+
 /// Does the instruction use all 64 bits of the register? When in doubt, yes.
-bool is_reg64(VerifierEnv&, const bpf_insn& insn, u32, const RegState* reg, RegArgType t) {
+[[gnu::always_inline]] inline bool uses_64_bits(const bpf_insn& insn, const RegState* reg, RegArgType t) {
   const u8 op = bpf_op(insn.code);
   switch (bpf_class(insn.code)) {
     case BPF_JMP:
@@ -70,6 +79,10 @@ bool is_reg64(VerifierEnv&, const bpf_insn& insn, u32, const RegState* reg, RegA
     default: return true;
   }
 }
+
+}  // namespace
+
+bool is_reg64(VerifierEnv&, const bpf_insn& insn, u32, const RegState* reg, RegArgType t) { return uses_64_bits(insn, reg, t); }
 
 /// -1: none.
 s32 insn_def_regno(const bpf_insn& insn) {
@@ -99,11 +112,11 @@ Status check_reg_arg_of(VerifierEnv& env, RegState* regs, u32 regno, RegArgType 
   if (regno >= MAX_BPF_REG) return env.refuse(EINVAL, "R{} is invalid", regno);
   env.mark_reg_scratched(regno);
   RegState& reg = regs[regno];
-  const bool rw64 = is_reg64(env, env.insns[env.insn_idx], regno, &reg, t);
+  const bool rw64 = uses_64_bits(env.insns[env.insn_idx], &reg, t);
   if (t == SRC_OP) {
     if (reg.type == NOT_INIT) return env.refuse(EACCES, "R{} !read_ok", regno);
     if (regno == BPF_REG_FP) return ok_status();  // never changes, so its liveness does not matter
-    if (rw64) mark_insn_zext(env, reg);
+    if (rw64 && reg.subreg_def != DEF_NOT_SUBREG) mark_insn_zext(env, reg);
     return mark_reg_read(env, reg, reg.parent, rw64 ? REG_LIVE_READ64 : REG_LIVE_READ32);
   }
   if (regno == BPF_REG_FP) return env.refuse(EACCES, "frame pointer is read only");
@@ -120,7 +133,9 @@ namespace {
 Result<u8> propagate_reg(VerifierEnv& env, const RegState& reg, RegState& parent_reg) {
   const u8 parent_flag = parent_reg.live & REG_LIVE_READ, flag = reg.live & REG_LIVE_READ;
   if (parent_flag == REG_LIVE_READ64 || flag == 0 || parent_flag == flag) return u8{0};
-  TRY(mark_reg_read(env, reg, &parent_reg, flag));
+  // The path did not come here through `reg`'s state, so what that one wrote screens nothing. Linux sees this by comparing reg.parent
+  // with the address of parent_reg; but the state that reg.parent pointed into may be gone, and its memory may be the current state's.
+  TRY(mark_parents_read(env, reg, &parent_reg, flag, false));
   return flag;
 }
 

@@ -33,7 +33,7 @@ Status set_func(VerifierEnv& env, const bpf_insn& insn, RegState& dst) {
 
 Status set_map(VerifierEnv& env, const bpf_insn& insn, RegState& dst) {
   const InsnAux& aux = env.cur_aux();
-  const VerifierMap* const map = env.used_maps[static_cast<u32>(aux.map_index)];
+  const VerifierMap* const map = env.used_maps[aux.map_number - 1];
   dst.map_ptr = map;
   switch (insn.src_reg) {
     case BPF_PSEUDO_MAP_VALUE:

@@ -286,6 +286,9 @@ Status check_mem_access(VerifierEnv& env, u32 insn_idx, u32 regno, s32 off, u32 
   TRY(dispatch(env, a, reg));
   if (size < BPF_REG_SIZE && a.loads() && regs[value_regno].type == SCALAR_VALUE) {
     if (is_ldsx) {
+      // DIFFERS: Linux lets a fill that extends a sign keep the link to what was spilled, though it may be another number then, and
+      // takes what is learned of one for true of the other. Same test as for moves that extend. Linux: check_alu_op(), no_sext
+      if (regs[value_regno].umax_value >= 1ULL << (size * 8 - 1)) regs[value_regno].id = 0, regs[value_regno].off = 0;
       coerce_reg_to_size_sx(&regs[value_regno], size);
     } else {
       coerce_reg_to_size(&regs[value_regno], size);

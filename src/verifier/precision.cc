@@ -4,6 +4,13 @@
 // arithmetic, a comparison, a size) the walk goes back along the recorded history, instruction by instruction and from state to parent
 // state, and marks every register and stack slot that the value came from. Marks of the current state do not matter: only stored states
 // are compared against. Linux: verifier.c:__mark_chain_precision()
+//
+// A loop's counter is compared in each turn, and each time the way back is the same but for its last steps. So each entry of the history
+// remembers what was looked for when a walk came past it, and a walk that looks for nothing else ends there. That changes no mark:
+// - What lies above an entry is the same for all paths that have this entry, for entries are only ever appended behind a path's end and
+//   a state's parent stays its parent. Marks in parents are never taken back while a path below them is open.
+// - What a walk does for several registers is what it would do for each of them alone.
+// - A walk that gave up does more than that: it marks states below the entry too. Then all is forgotten.
 #include <bit>
 
 #include "verifier/verifier_env.h"
@@ -29,8 +36,9 @@ void clear_reg(BacktrackState& bt, u32 reg) { bt.reg_masks[bt.frame] &= ~(1u << 
 bool is_slot_set(const BacktrackState& bt, u32 frame, u32 slot) { return (bt.stack_masks[frame] >> slot & 1) != 0; }
 
 bool bt_empty(const BacktrackState& bt) {
-  u64 any = 0;
-  for (u32 i = 0; i <= bt.frame; ++i) any |= bt.reg_masks[i] | bt.stack_masks[i];
+  u64 any = bt.reg_masks[bt.frame] | bt.stack_masks[bt.frame];
+  if (any != 0) return false;
+  for (u32 i = 0; i < bt.frame; ++i) any |= bt.reg_masks[i] | bt.stack_masks[i];
   return any == 0;
 }
 
@@ -88,6 +96,35 @@ class Backtrack {
   void give_up() {
     mark_all_scalars_precise();
     bt_ = {};
+    for (InsnHistEntry& entry : env_.insn_hist) entry.sought = {};
+  }
+
+  /// Whether walks that came past this entry looked for all that this one does; else they will have.
+  bool sought_before(InsnHistEntry& entry) {
+    if (verbose_) return false;  // the log shows each step
+    for (u32 i = 0; i < bt_.frame; ++i)
+      if ((bt_.reg_masks[i] | bt_.stack_masks[i]) != 0) return false;
+    const u32 regs = bt_.reg_masks[bt_.frame];
+    const u64 slots = bt_.stack_masks[bt_.frame];
+    Sought& sought = entry.sought;
+    if (sought.frame != bt_.frame) sought = {0, 0, bt_.frame};
+    if ((regs & ~sought.regs) == 0 && (slots & ~sought.slots) == 0) return true;
+    sought.regs |= regs;
+    sought.slots |= slots;
+    return false;
+  }
+
+  /// The instruction has no part in what is looked for, and shows nothing.
+  bool is_passed_over(const bpf_insn& insn, const InsnHistEntry* hist) const {
+    if (verbose_ || (hist != nullptr && hist->linked_regs != 0)) return false;
+    switch (bpf_class(insn.code)) {
+      case BPF_ALU:
+      case BPF_ALU64:
+      case BPF_LDX: return !is_reg_set(bt_, insn.dst_reg);
+      case BPF_JMP:
+      case BPF_JMP32: return bpf_src(insn.code) == BPF_K && bpf_op(insn.code) != BPF_CALL && bpf_op(insn.code) != BPF_EXIT;
+      default: return false;
+    }
   }
 
   Status walk(VerifierState* st) {
@@ -138,21 +175,31 @@ class Backtrack {
     const u32 start = st.insn_hist_start;
     u32 end = st.insn_hist_end;
     for (s32 i = last_idx;;) {
+      // Straight code that tracks again and again is quadratic. DIFFERS: Linux goes on for hours, until the loader is killed.
+      if (++env_.backtrack_steps > MAX_STEPS) return env_.refuse(E2BIG, "BPF program is too large. Precision was tracked over {} steps", MAX_STEPS);
       if (skip_first_) {
         skip_first_ = false;
       } else {
         const bool on_top = end > start && env_.insn_hist[end - 1].idx == static_cast<u32>(i);
-        TRY(backtrack_insn(static_cast<u32>(i), on_top ? &env_.insn_hist[end - 1] : nullptr));
+        const InsnHistEntry* const hist = on_top ? &env_.insn_hist[end - 1] : nullptr;
+        if (!is_passed_over(env_.insns[static_cast<u32>(i)], hist)) TRY(backtrack_insn(static_cast<u32>(i), hist));
       }
       if (bt_empty(bt_)) return Step::DONE;
       subseq_idx_ = i;
+      const u32 end_before = end;
       const s32 prev = prev_insn(st, static_cast<u32>(i), start, &end);
       if (prev == NO_PREV) return Step::GO_ON;
+      if (end != end_before && sought_before(env_.insn_hist[end])) {
+        bt_.reg_masks[bt_.frame] = 0;
+        bt_.stack_masks[bt_.frame] = 0;
+        return Step::DONE;
+      }
       if (prev < 0 || static_cast<u32>(prev) >= env_.insn_cnt()) return env_.refuse(EFAULT, "BUG backtracking idx {}", prev);
       i = prev;
     }
   }
 
+  static constexpr u64 MAX_STEPS = 200'000'000;  ///< some seconds
   static constexpr s32 NO_PREV = -2;
   /// Linux: get_prev_insn_idx()
   s32 prev_insn(const VerifierState& st, u32 insn, u32 start, u32* end) const {
@@ -397,6 +444,7 @@ Status push_insn_history(VerifierEnv& env, VerifierState& cur, u32 insn_flags, u
   entry.prev_idx = env.prev_insn_idx & 0xfffff;
   entry.flags = insn_flags & 0xfff;
   entry.linked_regs = linked_regs;
+  entry.sought = {};
   env.cur_hist_ent = &entry;
   return ok_status();
 }

@@ -206,6 +206,10 @@ u32 line_num(const bpf_line_info& l) { return l.line_col >> 10; }
 
 }  // namespace
 
+void VerifierEnv::write_line(std::string_view prefix, fmt::string_view format, fmt::format_args args) {
+  log.append("{}{}\n", prefix, fmt::vformat(format, args));
+}
+
 std::string tnum_strn(const Tnum& a) {
   if (a.mask == 0) return unum_str(a.value);
   return fmt::format("({:#x}; {:#x})", a.value, a.mask);

@@ -34,7 +34,7 @@ bool check_scalar_ids(u32 old_id, u32 cur_id, IdMap& ids) {
 bool same_object(const RegState& a, const RegState& b) {
   const auto* pa = reinterpret_cast<const std::byte*>(&a) + sizeof(ScalarBounds);
   const auto* pb = reinterpret_cast<const std::byte*>(&b) + sizeof(ScalarBounds);
-  return std::memcmp(pa, pb, REG_PREFIX_BYTES - sizeof(ScalarBounds)) == 0;
+  return same_words<REG_PREFIX_BYTES - sizeof(ScalarBounds)>(pa, pb);
 }
 
 bool covers(const RegState& old, const RegState& cur) { return range_within(old, cur) && tnum_in(old.var_off, cur.var_off); }
@@ -102,6 +102,11 @@ bool iter_slots_equal(const RegState& old, const RegState& cur, IdMap& ids) {
          old.iter.state == cur.iter.state && check_ids(old.ref_obj_id, cur.ref_obj_id, ids);
 }
 
+bool is_whole_spill(const StackSlot& slot) {
+  constexpr u8 SPILLED[BPF_REG_SIZE] = {STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL};
+  return same_words<BPF_REG_SIZE>(slot.slot_type, SPILLED);
+}
+
 class StackCompare {
  public:
   StackCompare(VerifierEnv& env, const FuncState& old, const FuncState& cur, ExactLevel exact)
@@ -119,11 +124,14 @@ class StackCompare {
  private:
   bool slot_safe(u32 spi) {
     const StackSlot& old = old_.stack[spi];
+    if (exact_ == NOT_EXACT && (old.spilled_ptr.live & REG_LIVE_READ) == 0) return true;
     const bool in_cur = spi < cur_.stack_slots();
+    // What the bytes below come to when all are those of a register.
+    if (in_cur && is_whole_spill(old) && is_whole_spill(cur_.stack[spi]))
+      return regsafe(old.spilled_ptr, cur_.stack[spi].spilled_ptr, ids_, exact_);
     for (u32 b = 0; b < BPF_REG_SIZE; ++b) {
       const u8 type = old.slot_type[b];
       if (exact_ != NOT_EXACT && (!in_cur || type != cur_.stack[spi].slot_type[b])) return false;
-      if (exact_ == NOT_EXACT && (old.spilled_ptr.live & REG_LIVE_READ) == 0) return true;
       if (type == STACK_INVALID || (env_.allow_uninit_stack && type == STACK_MISC)) continue;
       if (!in_cur) return false;
       const StackSlot& cur = cur_.stack[spi];
@@ -207,15 +215,19 @@ void clean_live_states(VerifierEnv& env, u32 insn, const VerifierState& cur) {
   }
 }
 
-/// Cheap look before the expensive one. Linux: states_maybe_looping()
-bool states_maybe_looping(const VerifierState& old, const VerifierState& cur) {
+bool same_reg(const RegState& a, const RegState& b) { return regs_same_prefix(a, b) && a.id == b.id && a.ref_obj_id == b.ref_obj_id; }
+
+/// Cheap look before the expensive one. *differs: a register to begin with, such as the counter that told the last two states apart.
+/// Linux: states_maybe_looping()
+bool states_maybe_looping(const VerifierState& old, const VerifierState& cur, u32* differs) {
   if (old.curframe != cur.curframe) return false;
   const FuncState& fold = *old.frame[cur.curframe];
   const FuncState& fcur = *cur.frame[cur.curframe];
+  if (!same_reg(fold.regs[*differs], fcur.regs[*differs])) return false;
   for (u32 i = 0; i < MAX_BPF_REG; ++i) {
-    const RegState& a = fold.regs[i];
-    const RegState& b = fcur.regs[i];
-    if (!regs_same_prefix(a, b) || a.id != b.id || a.ref_obj_id != b.ref_obj_id) return false;
+    if (same_reg(fold.regs[i], fcur.regs[i])) continue;
+    *differs = i;
+    return false;
   }
   return true;
 }
@@ -238,8 +250,8 @@ enum class Verdict { HIT, MISS };
 /// One look through the explored states of an instruction. Linux: is_state_visited()
 class Visit {
  public:
-  Visit(VerifierEnv& env, u32 insn_idx) : env_(env), cur_(*env.cur_state), insn_idx_(insn_idx) {
-    force_new_ = env.test_state_freq || env.aux[insn_idx].force_checkpoint || cur_.insn_hist_end - cur_.insn_hist_start > 40;
+  Visit(VerifierEnv& env, u32 insn_idx) : env_(env), cur_(*env.cur_state), insn_idx_(insn_idx), aux_(env.aux[insn_idx]) {
+    force_new_ = env.test_state_freq || aux_.force_checkpoint || cur_.insn_hist_end - cur_.insn_hist_start > 40;
     // A state every few instructions is enough, and cheaper than one at each pruning point.
     add_new_ = force_new_ || (jmps_since() >= 2 && insns_since() >= 8);
   }
@@ -262,6 +274,7 @@ class Visit {
     }
     env_.max_states_per_insn = std::max(env_.max_states_per_insn, states_cnt);
     if (!env_.bpf_capable && states_cnt > BPF_COMPLEXITY_LIMIT_STATES) return 0;
+    if (env_.pool.exhausted()) return Errno(ENOMEM);
     if (add_new_) add_state();
     return 0;
   }
@@ -286,13 +299,13 @@ class Visit {
     const FuncState& frame = *old.frame[old.curframe];
     const bool other_async = frame.in_async_callback_fn && frame.async_entry_cnt != cur_.cur_func().async_entry_cnt;
     if (other_async) return in_loop();
-    if (is_iter_next_insn(env_, insn_idx_)) return iter_converged(old) ? Verdict::HIT : in_loop();
+    if (aux_.is_iter_next) return iter_converged(old) ? Verdict::HIT : in_loop();
     if (is_may_goto(env_.insns[insn_idx_]) && old.may_goto_depth != cur_.may_goto_depth &&
         states_equal(env_, old, cur_, RANGE_WITHIN)) {
       update_loop_entry(&cur_, &old);
       return Verdict::HIT;
     }
-    if (env_.aux[insn_idx_].calls_callback) return states_equal(env_, old, cur_, RANGE_WITHIN) ? Verdict::HIT : in_loop();
+    if (aux_.calls_callback) return states_equal(env_, old, cur_, RANGE_WITHIN) ? Verdict::HIT : in_loop();
     if (is_infinite(old)) {
       verbose_linfo(env_, insn_idx_, "; ");
       env_.verbose("infinite loop detected at insn {}\n", insn_idx_);
@@ -306,7 +319,7 @@ class Visit {
   }
 
   bool is_infinite(VerifierState& old) {
-    return states_maybe_looping(old, cur_) && states_equal(env_, old, cur_, EXACT) && !iter_active_depths_differ(old, cur_) &&
+    return states_maybe_looping(old, cur_, &differs_) && states_equal(env_, old, cur_, EXACT) && !iter_active_depths_differ(old, cur_) &&
            old.may_goto_depth == cur_.may_goto_depth && old.callback_unroll_depth == cur_.callback_unroll_depth;
   }
 
@@ -337,7 +350,7 @@ class Visit {
   /// True: the state has helped so little that it goes.
   bool miss(ExploredState& sl) const {
     if (add_new_) ++sl.miss_cnt;
-    const u32 n = env_.aux[insn_idx_].force_checkpoint && sl.state.branches > 0 ? 64 : 3;
+    const u32 n = aux_.force_checkpoint && sl.state.branches > 0 ? 64 : 3;
     return sl.miss_cnt > sl.hit_cnt * n + n;
   }
 
@@ -390,7 +403,9 @@ class Visit {
   VerifierEnv& env_;
   VerifierState& cur_;
   const u32 insn_idx_;
+  const InsnAux& aux_;
   bool force_new_, add_new_;
+  u32 differs_ = 0;
 };
 
 }  // namespace

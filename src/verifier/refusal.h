@@ -25,16 +25,16 @@ struct RefusalStep {
 
 struct Refusal {
   int error = 0;
-  s32 insn = -1;            ///< the instruction refused; -1: it was the program as a whole
+  s32 insn = -1;  ///< the instruction refused; -1: it was the program as a whole
   SourceLine source;
-  std::string instruction;  ///< "(79) r0 = *(u64 *)(r1 +0)"
-  std::string function;     ///< it lies in; empty: not known
-  std::string sentence;     ///< the log's last words, lines parted by newlines
+  std::string instruction;         ///< "(79) r0 = *(u64 *)(r1 +0)"
+  std::string function;            ///< it lies in; empty: not known
+  std::string sentence;            ///< the log's last words, lines parted by newlines
   std::vector<std::string> known;  ///< of the registers and stack slots concerned, just before the instruction
   std::vector<RefusalStep> steps;  ///< newest first
-  std::string hint;         ///< empty: none
-  u32 insn_processed = 0;   ///< instructions walked until then
-  bool cut = false;         ///< the walk was not followed to its end: it is longer than asked for
+  std::string hint;                ///< empty: none
+  u32 insn_processed = 0;          ///< instructions walked until then
+  bool cut = false;                ///< the walk was not followed to its end: it is longer than asked for
 };
 
 /// How long a walk explain_refusal() follows unless told.

@@ -87,8 +87,9 @@ void RefusalProbe::note_changes(VerifierEnv& env) {
   // A callee has what it was given; a caller gets r0 and loses what calls do not keep.
   const bool left_callee = !path_.empty() && path_.back().frame > frame;
   for (u32 r = 0; r < MAX_BPF_REG; ++r) {
-    const bool differs = same_frame ? !looks_the_same(before_[r], env.cur_regs()[r])
-                                    : left_callee ? r <= 5 : env.cur_regs()[r].type != NOT_INIT;
+    const bool differs = same_frame    ? !looks_the_same(before_[r], env.cur_regs()[r])
+                         : left_callee ? r <= 5
+                                       : env.cur_regs()[r].type != NOT_INIT;
     if (differs) note(r);
   }
 }
@@ -154,12 +155,13 @@ void RefusalProbe::finish(VerifierEnv& env, Errno error) {
   out_.error = error.value();
   out_.insn_processed = env.insn_processed;
   if (!out_.cut) out_.sentence = sentence_of(env.log);
-  if (out_.insn < 0) out_.insn = out_.cut ? static_cast<s32>(path_.back().insn) : named_insn(out_.sentence, env.insn_cnt());
+  if (out_.insn < 0)
+    out_.insn = out_.cut && !path_.empty() ? static_cast<s32>(path_.back().insn) : named_insn(out_.sentence, env.insn_cnt());
   if (out_.insn >= 0) {
     const u32 insn = static_cast<u32>(out_.insn);
     out_.source = source_line(env, insn);
     out_.instruction = disasm_for_log(env, insn);
-    if (env.subprog_cnt != 0) out_.function = subprog_name(env, find_containing_subprog(env, insn));
+    if (frame_.has_value() || out_.cut) out_.function = subprog_name(env, find_containing_subprog(env, insn));
   }
   trace_refusal(env, *this, out_);
   out_.hint = refusal_hint(env, *this, out_);

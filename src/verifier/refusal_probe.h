@@ -43,7 +43,9 @@ class RefusalProbe {
   const std::vector<PathStep>& path() const { return path_; }
   const std::vector<RegChange>& changes() const { return changes_; }
   /// One past the last change of a step.
-  u32 changes_end(std::size_t step) const { return step + 1 < path_.size() ? path_[step + 1].changes : static_cast<u32>(changes_.size()); }
+  u32 changes_end(std::size_t step) const {
+    return step + 1 < path_.size() ? path_[step + 1].changes : static_cast<u32>(changes_.size());
+  }
   bool changed(std::size_t step, u32 frame, u32 reg) const;
   /// As it was behind a step; null: no value yet.
   const RegState* value_after(std::size_t step, u32 frame, u32 reg) const;

@@ -19,34 +19,7 @@ bool type_has_kernel_struct(u32 type) {
   }
 }
 
-void clear_object(RegState& reg) {
-  reg.off = 0;
-  reg.raw = {0, 0};
-}
-
 }  // namespace
-
-void mark_reg_known(RegState& reg, u64 imm) {
-  clear_object(reg);
-  reg.id = 0;
-  reg.ref_obj_id = 0;
-  mark_known(&reg, imm);
-}
-
-void mark_reg_unknown_imprecise(RegState& reg) {
-  clear_object(reg);
-  reg.type = SCALAR_VALUE;
-  reg.id = 0;
-  reg.ref_obj_id = 0;
-  mark_unknown(&reg);
-  reg.frameno = 0;
-  reg.precise = false;
-}
-
-void mark_reg_unknown_reg(const VerifierEnv& env, RegState& reg) {
-  mark_reg_unknown_imprecise(reg);
-  reg.precise = !env.bpf_capable;
-}
 
 void mark_reg_unknown(VerifierEnv& env, RegState* regs, u32 regno) { mark_reg_unknown_reg(env, regs[regno]); }
 
@@ -107,7 +80,9 @@ void mark_dynptr_reg(RegState& reg, DynptrType type, bool first_slot, u32 id) {
   mark_reg_known(reg, 0);
   reg.type = CONST_PTR_TO_DYNPTR;  // means nothing for slots of the stack
   reg.id = id;
-  reg.dynptr = {type, first_slot};
+  // One by one: the padding stays zero, and states are compared by bytes.
+  reg.dynptr.type = type;
+  reg.dynptr.first_slot = first_slot;
 }
 
 void mark_dynptr_stack_regs(VerifierEnv& env, RegState& sreg1, RegState& sreg2, DynptrType type) {
@@ -266,7 +241,7 @@ void invalidate_non_owning_refs(VerifierEnv& env) {
   });
 }
 
-Status reg_bounds_sanity_check(VerifierEnv& env, RegState& reg, const char* ctx) {
+Status check_insane_bounds(VerifierEnv& env, RegState& reg, const char* ctx) {
   const char* wrong = bounds_sanity_check(reg);
   if (wrong == nullptr) return ok_status();
   env.verbose("REG INVARIANTS VIOLATION ({}): {} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] "

@@ -35,14 +35,9 @@ void hard_wire_branches(VerifierEnv& env) {
 
 /// Linux: opt_remove_dead_code(), opt_remove_nops()
 Status remove_insns(VerifierEnv& env, bool (*gone)(const VerifierEnv&, u32)) {
-  bool any = false;
-  for (u32 i = 0; i < env.insn_cnt() && !any; ++i) any = gone(env, i);
-  if (!any) return ok_status();
   InsnRewriter rw(env);
-  for (u32 i = 0; i < env.insn_cnt(); ++i) {
-    rw.begin(i);
-    if (!gone(env, i)) rw.keep();
-  }
+  for (u32 i = 0; i < env.insn_cnt(); ++i)
+    if (gone(env, i)) rw.begin(i);
   return rw.finish();
 }
 
@@ -61,7 +56,7 @@ void trap_dead_code(VerifierEnv& env) {
 /// Linux: env->prog->aux->stack_depth and friends: what the pass that makes frames larger adds.
 struct FrameGrowth {
   explicit FrameGrowth(VerifierEnv& e) : env(e) {}
-  /// REQUIRES: called for each instruction in order.
+  /// REQUIRES: called for instructions in order.
   void at(u32 i) {
     while (subprog + 1 < env.subprog_cnt && i >= env.subprogs[subprog + 1].start) {
       close();
@@ -109,18 +104,12 @@ bool is_inlined_loop(const VerifierEnv& env, u32 i) {
 
 /// Linux: optimize_bpf_loop()
 Status inline_loops(VerifierEnv& env) {
-  bool any = false;
-  for (u32 i = 0; i < env.insn_cnt() && !any; ++i) any = is_inlined_loop(env, i);
-  if (!any) return ok_status();
   InsnRewriter rw(env);
   FrameGrowth growth(env);
   for (u32 i = 0; i < env.insn_cnt(); ++i) {
+    if (!is_inlined_loop(env, i)) continue;
     growth.at(i);
     rw.begin(i);
-    if (!is_inlined_loop(env, i)) {
-      rw.keep();
-      continue;
-    }
     const u32 depth = env.subprogs[growth.subprog].stack_depth;
     growth.extra = 3 * BPF_REG_SIZE + (8 - depth % 8) % 8;
     const u32 callback = env.subprogs[env.aux[i].loop_inline_state.callback_subprogno].start;
@@ -135,18 +124,26 @@ Status init_may_goto_slots(VerifierEnv& env) {
   const auto needs = [](const SubprogInfo& s) { return s.stack_extra != 0; };
   if (std::none_of(env.subprogs.begin(), env.subprogs.begin() + env.subprog_cnt, needs)) return ok_status();
   InsnRewriter rw(env);
-  u32 next = 0;
-  for (u32 i = 0; i < env.insn_cnt(); ++i) {
-    rw.begin(i);
-    while (next < env.subprog_cnt && env.subprogs[next].start < i) ++next;
-    if (next < env.subprog_cnt && env.subprogs[next].start == i && needs(env.subprogs[next])) {
-      const s16 off = static_cast<s16>(-static_cast<s32>(env.subprogs[next].stack_depth));
-      rw.emit(make_insn(BPF_ST | BPF_MEM | BPF_DW, BPF_REG_FP, 0, off, static_cast<s32>(BPF_MAX_LOOPS)));
-      rw.end_prologue();
-    }
+  for (u32 s = 0; s < env.subprog_cnt; ++s) {
+    if (!needs(env.subprogs[s])) continue;
+    const s16 off = static_cast<s16>(-static_cast<s32>(env.subprogs[s].stack_depth));
+    rw.begin(env.subprogs[s].start);
+    rw.emit(make_insn(BPF_ST | BPF_MEM | BPF_DW, BPF_REG_FP, 0, off, static_cast<s32>(BPF_MAX_LOOPS)));
+    rw.end_prologue();
     rw.keep();
   }
   return rw.finish();
+}
+
+/// A function that is named but never called went with the dead code; what is left of its name must be that of another, or the only
+/// function left has nobody to name. Linux: verifier.c:jit_subprogs(), which says no more about it
+Status check_function_refs(VerifierEnv& env) {
+  if (env.subprog_cnt <= 1) return ok_status();
+  for (u32 i = 0; i < env.insn_cnt(); ++i) {
+    if (!is_pseudo_func(env.insns[i]) && !is_pseudo_call(env.insns[i])) continue;
+    if (find_subprog(env, static_cast<u32>(call_target(env.insns[i], i))) < 0) return Errno(EFAULT);
+  }
+  return ok_status();
 }
 
 }  // namespace
@@ -162,7 +159,8 @@ Status rewrite_program(VerifierEnv& env) {
   }
   TRY(convert_ctx_accesses(env));
   TRY(do_misc_fixups(env));
-  return init_may_goto_slots(env);
+  TRY(init_may_goto_slots(env));
+  return check_function_refs(env);
 }
 
 }  // namespace skep

@@ -77,23 +77,22 @@ bool may_fault(u32 ptr_type) {
   return ptr_type == PTR_TO_BTF_ID || ptr_type == (PTR_TO_BTF_ID | PTR_UNTRUSTED) || ptr_type == (PTR_TO_BTF_ID | MEM_ALLOC | PTR_UNTRUSTED);
 }
 
-Status convert_one(VerifierEnv& env, InsnRewriter& rw, u32 i) {
+/// What takes the place of an access; nothing: it stays.
+Result<std::vector<bpf_insn>> patch_of(VerifierEnv& env, u32 i) {
   bpf_insn& insn = env.insns[i];
   const bool load = is_load(insn);
-  if (!load && !is_store(insn)) {
-    rw.keep();
-    return ok_status();
-  }
+  if (!load && !is_store(insn)) return std::vector<bpf_insn>{};
   const u32 ptr_type = env.aux[i].ptr_type;
   if (load && may_fault(ptr_type))
     insn.code = static_cast<u8>(BPF_LDX | (bpf_mode(insn.code) == BPF_MEM ? BPF_PROBE_MEM : BPF_PROBE_MEMSX) | bpf_size(insn.code));
-  if (!is_converted(env, ptr_type)) {
-    rw.keep();
-    return ok_status();
-  }
-  const std::vector<bpf_insn> patch = TRY((Access{env, i, load ? BPF_READ : BPF_WRITE, ptr_type}.convert()));
-  for (const bpf_insn& p : patch) rw.emit(p);
-  return ok_status();
+  if (!is_converted(env, ptr_type)) return std::vector<bpf_insn>{};
+  return Access{env, i, load ? BPF_READ : BPF_WRITE, ptr_type}.convert();
+}
+
+/// The prologue goes on with the program's first instruction, which stands at its own end.
+void emit_prologue(InsnRewriter& rw, const std::vector<bpf_insn>& prologue) {
+  for (std::size_t p = 0; p + 1 < prologue.size(); ++p) rw.emit(prologue[p]);
+  rw.end_prologue();
 }
 
 }  // namespace
@@ -103,12 +102,13 @@ Status convert_ctx_accesses(VerifierEnv& env) {
   std::vector<bpf_insn> prologue;
   gen_prologue(env.prog, env.seen_direct_write, env.insns[0], &prologue);
   for (u32 i = 0; i < env.insn_cnt(); ++i) {
+    const bool first = i == 0 && !prologue.empty();
+    const std::vector<bpf_insn> patch = TRY(patch_of(env, i));
+    if (patch.empty() && !first) continue;
     rw.begin(i);
-    if (i == 0 && !prologue.empty()) {
-      for (std::size_t p = 0; p + 1 < prologue.size(); ++p) rw.emit(prologue[p]);
-      rw.end_prologue();
-    }
-    TRY(convert_one(env, rw, i));
+    if (first) emit_prologue(rw, prologue);
+    if (patch.empty()) rw.keep();
+    for (const bpf_insn& p : patch) rw.emit(p);
   }
   return rw.finish();
 }

@@ -77,8 +77,12 @@ bool is_ld_abs(const bpf_insn& insn) {
 }
 
 /// The helpers of TRACING programs that are reads of what lies before the context. Linux: do_misc_fixups(), bpf_get_func_arg() and after
-bool emit_tracing_helper(const VerifierEnv& env, InsnRewriter& rw, s32 id) {
-  if (env.prog.type != BPF_PROG_TYPE_TRACING) return false;
+bool is_tracing_helper(const VerifierEnv& env, s32 id) {
+  return env.prog.type == BPF_PROG_TYPE_TRACING &&
+         (id == func::get_func_arg || id == func::get_func_ret || id == func::get_func_arg_cnt || id == func::get_func_ip);
+}
+
+void emit_tracing_helper(const VerifierEnv& env, InsnRewriter& rw, s32 id) {
   switch (id) {
     case func::get_func_arg:
       rw.emit(ldx_dw(0, 1, -8));
@@ -90,11 +94,11 @@ bool emit_tracing_helper(const VerifierEnv& env, InsnRewriter& rw, s32 id) {
       rw.emit(mov64_imm(0, 0));
       rw.emit(ja(1));
       rw.emit(mov64_imm(0, -EINVAL));
-      return true;
+      return;
     case func::get_func_ret:
       if (env.prog.expected_attach_type != BPF_TRACE_FEXIT && env.prog.expected_attach_type != BPF_MODIFY_RETURN) {
         rw.emit(mov64_imm(0, -EOPNOTSUPP));
-        return true;
+        return;
       }
       rw.emit(ldx_dw(0, 1, -8));
       rw.emit(alu_imm(true, BPF_LSH, 0, 3));
@@ -102,10 +106,10 @@ bool emit_tracing_helper(const VerifierEnv& env, InsnRewriter& rw, s32 id) {
       rw.emit(ldx_dw(3, 0, 0));
       rw.emit(stx_dw(2, 3, 0));
       rw.emit(mov64_imm(0, 0));
-      return true;
-    case func::get_func_arg_cnt: rw.emit(ldx_dw(0, 1, -8)); return true;
-    case func::get_func_ip: rw.emit(ldx_dw(0, 1, -16)); return true;
-    default: return false;
+      return;
+    case func::get_func_arg_cnt: rw.emit(ldx_dw(0, 1, -8)); return;
+    case func::get_func_ip: rw.emit(ldx_dw(0, 1, -16)); return;
+    default: return;
   }
 }
 
@@ -123,8 +127,8 @@ class MiscFixups {
 
   Status run() {
     for (u32 i = 0; i < env_.insn_cnt(); ++i) {
+      if (is_plain(env_.insns[i])) continue;
       enter(i);
-      rw_.begin(i);
       TRY(fix(i));
     }
     close();
@@ -145,8 +149,26 @@ class MiscFixups {
     extra_ = 0;
   }
 
+  bool stands_for_several(const bpf_insn& insn) const {
+    return needs_division_patch(insn) || is_ld_abs(insn) || is_may_goto(insn) || (is_helper_call(insn) && is_tracing_helper(env_, insn.imm));
+  }
+
+  /// Surely nothing to fix().
+  static bool is_plain(const bpf_insn& insn) {
+    switch (bpf_class(insn.code)) {
+      case BPF_ALU:
+      case BPF_ALU64: return bpf_op(insn.code) != BPF_DIV && bpf_op(insn.code) != BPF_MOD;
+      case BPF_JMP: return bpf_op(insn.code) != BPF_CALL && bpf_op(insn.code) != BPF_JCOND;
+      case BPF_LD: return bpf_mode(insn.code) == BPF_IMM;
+      default: return true;
+    }
+  }
+
   Status fix(u32 i) {
     const bpf_insn insn = env_.insns[i];
+    if (is_kfunc_call(insn)) return check_kfunc(insn);
+    if (!stands_for_several(insn)) return ok_status();
+    rw_.begin(i);
     if (needs_division_patch(insn)) {
       emit_division(rw_, insn);
     } else if (is_ld_abs(insn)) {
@@ -157,18 +179,15 @@ class MiscFixups {
     } else if (is_may_goto(insn)) {
       extra_ = BPF_REG_SIZE;
       emit_may_goto(rw_, i, static_cast<s16>(-static_cast<s32>(env_.subprogs[subprog_].stack_depth) - 8));
-    } else if (is_kfunc_call(insn)) {
-      return fix_kfunc(insn);
-    } else if (!is_helper_call(insn) || !emit_tracing_helper(env_, rw_, insn.imm)) {
-      rw_.keep();
+    } else {
+      emit_tracing_helper(env_, rw_, insn.imm);
     }
     return ok_status();
   }
 
   /// Linux: fixup_kfunc_call()
-  Status fix_kfunc(const bpf_insn& insn) {
+  Status check_kfunc(const bpf_insn& insn) {
     if (insn.imm == 0) return env_.refuse(EINVAL, "invalid kernel function call not eliminated in verifier pass");
-    rw_.keep();
     return ok_status();
   }
 

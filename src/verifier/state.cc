@@ -53,6 +53,15 @@ VerifierState* StatePool::new_state() { return new (take(class_of(sizeof(Verifie
 ExploredState* StatePool::new_explored() { return new (take(class_of(sizeof(ExploredState)))) ExploredState{}; }
 FuncState* StatePool::new_func() { return new (take(class_of(sizeof(FuncState)))) FuncState{}; }
 
+/// For copy_func() to write all of.
+FuncState* StatePool::new_func_to_fill() {
+  auto* func = static_cast<FuncState*>(take(class_of(sizeof(FuncState))));
+  func->refs = nullptr;
+  func->stack = nullptr;
+  func->refs_cap = func->stack_cap = 0;
+  return func;
+}
+
 void StatePool::free_func(FuncState* f) {
   if (f == nullptr) return;
   if (f->refs != nullptr) give(f->refs, class_of(f->refs_cap * sizeof(RefState)));
@@ -124,7 +133,7 @@ void StatePool::copy_func(FuncState& dst, const FuncState& src) {
   RefState* const refs = dst.refs;
   StackSlot* const stack = dst.stack;
   const u32 refs_cap = dst.refs_cap, stack_cap = dst.stack_cap;
-  dst = src;
+  std::memcpy(static_cast<void*>(&dst), &src, sizeof dst);
   dst.refs = refs;
   dst.refs_cap = refs_cap;
   dst.stack = stack;
@@ -142,7 +151,7 @@ void StatePool::copy_state(VerifierState& dst, const VerifierState& src) {
       mine = nullptr;
       continue;
     }
-    if (mine == nullptr) mine = new_func();
+    if (mine == nullptr) mine = new_func_to_fill();
     copy_func(*mine, *src.frame[i]);
   }
 }

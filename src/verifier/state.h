@@ -93,14 +93,25 @@ struct RegState : ScalarBounds {
 constexpr std::size_t REG_PREFIX_BYTES = sizeof(ScalarBounds) + 8 + 16;  ///< up to `id`
 static_assert(std::is_trivially_copyable_v<RegState> && sizeof(RegState) == REG_PREFIX_BYTES + 24, "no padding");
 
-/// Compares what comes before `id`: type, offset, object, bounds.
-inline bool regs_same_prefix(const RegState& a, const RegState& b) noexcept {
-  return std::memcmp(static_cast<const void*>(&a), static_cast<const void*>(&b), REG_PREFIX_BYTES) == 0;
+/// memcmp() == 0 in words, for a few words that mostly differ early or not at all.
+template <std::size_t BYTES>
+inline bool same_words(const void* a, const void* b) noexcept {
+  static_assert(BYTES % sizeof(u64) == 0);
+  for (std::size_t i = 0; i < BYTES; i += sizeof(u64)) {
+    u64 x, y;
+    std::memcpy(&x, static_cast<const std::byte*>(a) + i, sizeof x);
+    std::memcpy(&y, static_cast<const std::byte*>(b) + i, sizeof y);
+    if (x != y) return false;
+  }
+  return true;
 }
+
+/// Compares what comes before `id`: type, offset, object, bounds.
+inline bool regs_same_prefix(const RegState& a, const RegState& b) noexcept { return same_words<REG_PREFIX_BYTES>(&a, &b); }
 
 struct StackSlot {
   RegState spilled_ptr;
-  u8 slot_type[BPF_REG_SIZE];  ///< [0] is the lowest address
+  u8 slot_type[BPF_REG_SIZE];  ///< of the bytes; [BPF_REG_SIZE - 1] is the lowest address, which a register's first byte has
 };
 
 /// A resource that must be given back on every path.
@@ -196,9 +207,13 @@ class StatePool {
   void push_ref(FuncState& func, RefState ref);
 
   u64 bytes() const noexcept { return bytes_; }  ///< taken from the system so far
+  /// One judgement must not eat the host. Linux charges the loader's memory cgroup.
+  bool exhausted() const noexcept { return bytes_ > MAX_BYTES; }
+  static constexpr u64 MAX_BYTES = 1ull << 30;
 
  private:
   void* take(u32 size_class);
+  FuncState* new_func_to_fill();
   void give(void* memory, u32 size_class);
   template <typename T>
   T* take_array(u32 n, u32* cap);

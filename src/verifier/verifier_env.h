@@ -20,39 +20,23 @@ constexpr u32 BPF_COMPLEXITY_LIMIT_STATES = 64;
 constexpr u32 BPF_MAIN_FUNC = ~0u;
 constexpr u32 BPF_MAY_GOTO_LIMIT = 8388608;
 
-/// One map that the program uses. Linux: env->used_maps[]; bpf_insn_aux_data.map_ptr_state
+/// The map that a call was made with. Linux: bpf_insn_aux_data.map_ptr_state
 struct MapPtrState {
-  const VerifierMap* map_ptr = nullptr;
-  bool poison = false;  ///< two paths came with different maps
-  bool unpriv = false;
+  const VerifierMap* map_ptr;
+  bool poison;  ///< two paths came with different maps
+  bool unpriv;
 };
 
 /// map_key_state: top bits over a constant key. Linux: include/linux/filter.h / bpf.h:BPF_MAP_KEY_POISON, BPF_MAP_KEY_SEEN
 constexpr u64 BPF_MAP_KEY_POISON = 1ull << 63;
 constexpr u64 BPF_MAP_KEY_SEEN = 1ull << 62;
 
-/// Facts about one instruction slot. Linux: bpf_insn_aux_data
+/// Facts about one instruction slot. All zero at first, and small: there are several passes over them. Linux: bpf_insn_aux_data
 struct InsnAux {
   u32 ptr_type = NOT_INIT;     ///< loads and stores: kind of pointer used
-  MapPtrState map_ptr_state;   ///< helper calls
-  s32 map_index = -1;          ///< LD_IMM64 of a map: into used_maps
-  u32 map_off = 0;
-  struct {
-    u32 reg_type = 0;
-    const Btf* btf = nullptr;
-    u32 btf_id = 0;
-    u32 mem_size = 0;
-  } btf_var;                   ///< LD_IMM64 of a BTF variable
-  struct {
-    bool initialized = false, fit_for_inline = false;
-    u32 callback_subprogno = 0;
-  } loop_inline_state;
-  u64 obj_new_size = 0;
-  u64 insert_off = 0;
-  const BtfStructMeta* kptr_struct_meta = nullptr;
-  u64 map_key_state = 0;
   u32 ctx_field_size = 0;
   u32 seen = 0;                ///< pass in which the instruction was last visited; 0: never, so it is dead
+  u32 orig_idx = 0;
   bool zext_dst = false;
   bool needs_zext = false;     ///< 64-bit arithmetic on an arena pointer: done in 32 bits
   bool storage_get_func_atomic = false;
@@ -61,9 +45,36 @@ struct InsnAux {
   bool fastcall_pattern = false;
   u8 fastcall_spills_num = 0;
   bool jmp_point = false, prune_point = false, force_checkpoint = false, calls_callback = false, jump_target = false;
-  u32 orig_idx = 0;
+  // By the instruction's kind; what it is does not change before rewriting.
+  union {
+    u64 facts[4] = {};
+    struct {  // helper calls
+      MapPtrState map_ptr_state;
+      u64 map_key_state;
+      struct {
+        bool initialized, fit_for_inline;
+        u32 callback_subprogno;
+      } loop_inline_state;
+    };
+    struct {  // kfunc calls
+      u64 obj_new_size;
+      u64 insert_off;
+      const BtfStructMeta* kptr_struct_meta;
+    };
+    struct {  // LD_IMM64
+      struct {
+        const Btf* btf;
+        u32 btf_id;
+        u32 reg_type;
+        u32 mem_size;
+      } btf_var;  ///< of a BTF variable
+      u32 map_number;  ///< of a map: one more than its index in used_maps
+      u32 map_off;
+    };
+  };
   /// A PTR_TO_BTF_ID load that may fault and reads zero then; MEM_USER / arena loads likewise are told by ptr_type.
 };
+static_assert(sizeof(InsnAux) == 64 && NOT_INIT == 0);
 
 struct SubprogArg {
   u32 arg_type = 0;  ///< bpf_arg_type
@@ -94,12 +105,20 @@ struct PendingPath {
   u64 log_pos;  ///< where the log was; at level 1 the trace of a path that ended well is taken back to it
 };
 
+/// What precision backtracking looks for in one frame.
+struct Sought {
+  u64 slots;
+  u32 regs;
+  u32 frame;
+};
+
 /// One step of a path's instruction history. Linux: bpf_insn_hist_entry
 struct InsnHistEntry {
   u32 idx;
   u32 prev_idx : 20;
   u32 flags : 12;
   u64 linked_regs;
+  Sought sought;  ///< for this was backtracked already, from before this instruction on. See precision.cc
 };
 enum : u32 {
   INSN_F_FRAMENO_MASK = 0x7,
@@ -175,6 +194,7 @@ struct VerifierEnv {
   u32 pass_cnt = 0;
   RegState fake_reg[2];                  ///< constants of jumps as registers
   BacktrackState bt;
+  u64 backtrack_steps = 0;
   IdMap idmap_scratch;
   IdSet idset_scratch;
 
@@ -201,32 +221,53 @@ struct VerifierEnv {
   const Btf* vmlinux() const noexcept { return input.vmlinux; }
   u32 new_id() noexcept { return ++id_gen; }
 
+  // Only the choice whether to format at all is inline: there are hundreds of calls.
   /// Linux: verbose(). The caller writes the newline.
   template <typename... Args>
   void verbose(fmt::format_string<Args...> format, Args&&... args) {
-    if (log.needed()) log.append(format, std::forward<Args>(args)...);
+    if (log.needed()) log.vappend(format, fmt::make_format_args(args...));
   }
   /// Writes a line (the newline is added) and answers the errno.
   template <typename... Args>
   Errno refuse(int err, fmt::format_string<Args...> format, Args&&... args) {
-    if (log.needed()) log.append("{}\n", fmt::format(format, std::forward<Args>(args)...));
+    if (log.needed()) write_line("", format, fmt::make_format_args(args...));
     return Errno(err);
   }
   /// Something that no program should be able to bring about. Linux: verifier_bug(), "verifier internal error"
   template <typename... Args>
   Errno bug(fmt::format_string<Args...> format, Args&&... args) {
-    log.append("verifier bug: {}\n", fmt::format(format, std::forward<Args>(args)...));
+    write_line("verifier bug: ", format, fmt::make_format_args(args...));
     return Errno(EFAULT);
   }
+  void write_line(std::string_view prefix, fmt::string_view format, fmt::format_args args);  ///< print.cc
   void mark_reg_scratched(u32 regno) noexcept { scratched_regs |= 1u << regno; }
   void mark_stack_slot_scratched(u32 spi) noexcept { scratched_stack_slots |= 1ull << spi; }
 };
 
 // === regs.cc: marking registers and stack slots, references, ids ==================================================================
 void mark_reg_unknown(VerifierEnv& env, RegState* regs, u32 regno);
-void mark_reg_unknown_reg(const VerifierEnv& env, RegState& reg);       ///< Linux: __mark_reg_unknown()
-void mark_reg_unknown_imprecise(RegState& reg);                         ///< Linux: __mark_reg_unknown_imprecise()
-void mark_reg_known(RegState& reg, u64 imm);                            ///< Linux: __mark_reg_known(): keeps type
+/// Linux: __mark_reg_known(): keeps type
+inline void mark_reg_known(RegState& reg, u64 imm) {
+  mark_known(&reg, imm);
+  reg.off = 0;
+  reg.raw = {0, 0};
+  reg.id = reg.ref_obj_id = 0;
+}
+/// Linux: __mark_reg_unknown_imprecise()
+inline void mark_reg_unknown_imprecise(RegState& reg) {
+  mark_unknown(&reg);
+  reg.type = SCALAR_VALUE;
+  reg.off = 0;
+  reg.raw = {0, 0};
+  reg.id = reg.ref_obj_id = 0;
+  reg.frameno = 0;
+  reg.precise = false;
+}
+/// Linux: __mark_reg_unknown()
+inline void mark_reg_unknown_reg(const VerifierEnv& env, RegState& reg) {
+  mark_reg_unknown_imprecise(reg);
+  reg.precise = !env.bpf_capable;
+}
 void mark_reg_known_zero(VerifierEnv& env, RegState* regs, u32 regno);
 void mark_reg_const_zero(const VerifierEnv& env, RegState& reg);        ///< Linux: __mark_reg_const_zero()
 void mark_reg_not_init(VerifierEnv& env, RegState* regs, u32 regno);
@@ -268,7 +309,10 @@ inline void copy_register_state(RegState& dst, const RegState& src) noexcept {
   dst.parent = parent;
   dst.live = live;
 }
-Status reg_bounds_sanity_check(VerifierEnv& env, RegState& reg, const char* ctx);
+Status check_insane_bounds(VerifierEnv& env, RegState& reg, const char* ctx);
+inline Status reg_bounds_sanity_check(VerifierEnv& env, RegState& reg, const char* ctx) {
+  return bounds_are_sane(reg) ? ok_status() : check_insane_bounds(env, reg, ctx);
+}
 
 // === program.cc: subprograms and their facts ======================================================================================
 s32 find_subprog(const VerifierEnv& env, u32 off);                      ///< the subprogram that starts at off; -1: none (ENOENT)

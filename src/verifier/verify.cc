@@ -54,10 +54,11 @@ std::vector<MapRef> map_refs(const VerifierEnv& env) {
   std::vector<MapRef> refs;
   for (u32 i = 0; i < env.insn_cnt(); i += insn_slots(env.insns[i])) {
     const InsnAux& aux = env.aux[i];
-    if (!is_ldimm64(env.insns[i]) || aux.map_index < 0) continue;
+    if (!is_ldimm64(env.insns[i])) continue;
     const u32 kind = env.insns[i].src_reg;
     const bool is_value = kind == BPF_PSEUDO_MAP_VALUE || kind == BPF_PSEUDO_MAP_IDX_VALUE;
-    refs.push_back({i, static_cast<u32>(aux.map_index), is_value, aux.map_off});
+    if (!is_value && kind != BPF_PSEUDO_MAP_FD && kind != BPF_PSEUDO_MAP_IDX) continue;
+    refs.push_back({i, aux.map_number - 1, is_value, aux.map_off});
   }
   return refs;
 }
@@ -75,7 +76,8 @@ void report_subprogs(VerifierEnv& env, VerifierReport& report) {
 VerifierReport make_report(VerifierEnv& env, std::vector<u32> helpers) {
   VerifierReport report;
   report_subprogs(env, report);
-  for (const InsnAux& aux : env.aux) report.orig_idx.push_back(aux.orig_idx);
+  report.orig_idx.resize(env.aux.size());
+  for (std::size_t i = 0; i < env.aux.size(); ++i) report.orig_idx[i] = env.aux[i].orig_idx;
   report.helpers = std::move(helpers);
   report.map_refs = map_refs(env);
   report.used_maps = std::move(env.used_maps);

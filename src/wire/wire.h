@@ -42,6 +42,7 @@ enum class WireOp : u16 {
   Doctor,         ///< reply payload: text (CLI)
   Liveness,       ///< reply fd: a write end of the session's liveness pipe (CLI joins a session)
   Counts,         ///< reply payload: WireCounts (tests, CLI)
+  Explain,        ///< a = first refusal wanted (from 1 on), 1 for JSON; reply rc: how many there were so far, payload: text (CLI)
 };
 
 constexpr u64 HELLO_EXEC = 1;  ///< first hello of a new image; without it: of a fork child
