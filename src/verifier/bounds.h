@@ -98,12 +98,12 @@ inline bool range_within(const ScalarBounds& old, const ScalarBounds& cur) noexc
 const char* bounds_sanity_check(const ScalarBounds& b) noexcept;
 /// bounds_sanity_check(b) == nullptr, without the words.
 inline bool bounds_are_sane(const ScalarBounds& b) noexcept {
-  if (b.umin_value > b.umax_value || b.smin_value > b.smax_value || b.u32_min_value > b.u32_max_value || b.s32_min_value > b.s32_max_value)
-    return false;
+  if (b.umin_value > b.umax_value || b.smin_value > b.smax_value) return false;
+  if (b.u32_min_value > b.u32_max_value || b.s32_min_value > b.s32_max_value) return false;
   if (!tnum_subreg_is_const(b.var_off)) return true;
   const u32 low = static_cast<u32>(b.var_off.value);
-  if (b.u32_min_value != low || b.u32_max_value != low || static_cast<u32>(b.s32_min_value) != low || static_cast<u32>(b.s32_max_value) != low)
-    return false;
+  if (b.u32_min_value != low || b.u32_max_value != low) return false;
+  if (static_cast<u32>(b.s32_min_value) != low || static_cast<u32>(b.s32_max_value) != low) return false;
   const u64 value = b.var_off.value;
   return !tnum_is_const(b.var_off) || (b.umin_value == value && b.umax_value == value && static_cast<u64>(b.smin_value) == value &&
                                        static_cast<u64>(b.smax_value) == value);

@@ -130,7 +130,7 @@ class CfgWalk {
   Result<Visit> visit(u32 t) {
     const bpf_insn& insn = env_.insns[t];
     if (is_pseudo_func(insn)) return visit_call(t, insn, true);
-    if (!is_jmp_class(insn.code)) return state_[t] >= (DISCOVERED | FALLTHROUGH) ? Visit::DONE_EXPLORING : push(t, t + insn_slots(insn), FALLTHROUGH);
+    if (!is_jmp_class(insn.code)) return push(t, t + insn_slots(insn), FALLTHROUGH);
     switch (bpf_op(insn.code)) {
       case BPF_EXIT: return Visit::DONE_EXPLORING;
       case BPF_CALL:

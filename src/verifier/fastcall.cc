@@ -48,7 +48,8 @@ bool is_pair(const bpf_insn& stx, const bpf_insn& ldx, s32 off) {
 
 void mark_pattern(VerifierEnv& env, SubprogInfo& subprog, u32 call_idx, s32 lowest_off) {
   // No pair around the call: no need to know what it clobbers.
-  if (call_idx == 0 || call_idx + 1 >= env.insn_cnt() || env.insns[call_idx - 1].code != STX_DW || env.insns[call_idx + 1].code != LDX_DW) return;
+  if (call_idx == 0 || call_idx + 1 >= env.insn_cnt()) return;
+  if (env.insns[call_idx - 1].code != STX_DW || env.insns[call_idx + 1].code != LDX_DW) return;
   const Clobbers clobbers = call_clobbers(env, env.insns[call_idx]);
   if (clobbers.regs == ALL_CALLER_SAVED_REGS) return;
   u32 expected = ~clobbers.regs & ALL_CALLER_SAVED_REGS;

@@ -103,8 +103,9 @@ bool iter_slots_equal(const RegState& old, const RegState& cur, IdMap& ids) {
 }
 
 bool is_whole_spill(const StackSlot& slot) {
-  constexpr u8 SPILLED[BPF_REG_SIZE] = {STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL, STACK_SPILL};
-  return same_words<BPF_REG_SIZE>(slot.slot_type, SPILLED);
+  u64 types;
+  std::memcpy(&types, slot.slot_type, sizeof types);
+  return types == STACK_SPILL * 0x0101010101010101ull;
 }
 
 class StackCompare {

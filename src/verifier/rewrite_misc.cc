@@ -150,7 +150,8 @@ class MiscFixups {
   }
 
   bool stands_for_several(const bpf_insn& insn) const {
-    return needs_division_patch(insn) || is_ld_abs(insn) || is_may_goto(insn) || (is_helper_call(insn) && is_tracing_helper(env_, insn.imm));
+    return needs_division_patch(insn) || is_ld_abs(insn) || is_may_goto(insn) ||
+           (is_helper_call(insn) && is_tracing_helper(env_, insn.imm));
   }
 
   /// Surely nothing to fix().

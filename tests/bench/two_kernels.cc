@@ -60,15 +60,20 @@ u32 bytes_behind(u32 kind, u32 vlen) {
   switch (kind) {
     case BTF_KIND_INT:
     case BTF_KIND_VAR:
-    case BTF_KIND_DECL_TAG: return 4;
-    case BTF_KIND_ARRAY: return 12;
+    case BTF_KIND_DECL_TAG:
+      return 4;
+    case BTF_KIND_ARRAY:
+      return 12;
     case BTF_KIND_STRUCT:
     case BTF_KIND_UNION:
     case BTF_KIND_DATASEC:
-    case BTF_KIND_ENUM64: return 12 * vlen;
+    case BTF_KIND_ENUM64:
+      return 12 * vlen;
     case BTF_KIND_ENUM:
-    case BTF_KIND_FUNC_PROTO: return 8 * vlen;
-    default: return 0;
+    case BTF_KIND_FUNC_PROTO:
+      return 8 * vlen;
+    default:
+      return 0;
   }
 }
 
@@ -311,7 +316,8 @@ extern "C" long syscall(long nr, ...) {
   for (long& x : a) x = va_arg(args, long);
   va_end(args);
   if (nr != SYS_bpf || skep::bench::g_libbpf_target == nullptr) return libc(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-  const long rc = skep::bench::g_libbpf_target->call(static_cast<skep::u32>(a[0]), reinterpret_cast<skep::bpf_attr*>(a[1]), static_cast<skep::u32>(a[2]));
+  const long rc = skep::bench::g_libbpf_target->call(static_cast<skep::u32>(a[0]), reinterpret_cast<skep::bpf_attr*>(a[1]),
+                                                     static_cast<skep::u32>(a[2]));
   if (rc >= 0) return rc;
   errno = static_cast<int>(-rc);
   return -1;

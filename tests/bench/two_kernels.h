@@ -1,5 +1,5 @@
-// tests/bench: the same bpf(2) call made to the machine's kernel and to a skep of our own, so that a program can be loaded by both with
-// the same maps and types. One thread.
+// tests/bench: the same bpf(2) call made to the machine's kernel and to a skep of our own, so that a program can be loaded by both
+// with the same maps and types. One thread.
 #pragma once
 #include <map>
 #include <memory>
@@ -28,7 +28,8 @@ class TwoKernels : public FdTable {
   ~TwoKernels() override;
 
   bool with_linux() const { return with_linux_; }
-  /// What libbpf calls: answers the machine's kernel, and does the same to ours if that went well. Programs are kept, not loaded here.
+  /// What libbpf calls: answers the machine's kernel, and does the same to ours if that went well. Programs are kept, not loaded
+  /// here.
   long call(u32 cmd, bpf_attr* attr, u32 size);
   s32 make_map(u32 type, u32 key_size, u32 value_size, u32 max_entries, u32 flags = 0);
   s32 load_btf(const std::vector<u8>& bytes);

@@ -1,6 +1,8 @@
-// What it takes to judge a program at load: the machine's kernel and skep side by side, sample by sample in turn. See scripts/bench.
+// What it takes to judge a program at load: the machine's kernel and skep side by side, sample by sample in turn. See
+// scripts/bench.
 //
-//   verify_bench [--seconds S] [OBJECT.bpf.o ...]    S: about how long for each program; OBJECT: its programs too, those that are large
+//   verify_bench [--seconds S] [OBJECT.bpf.o ...]    S: about how long for each program; OBJECT: its programs too, those that are
+//   large
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -18,8 +20,8 @@ namespace skep::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr u32 LOG_STATS = 4;      ///< BPF_LOG_STATS
-constexpr u32 LARGE = 150;        ///< instructions processed: programs of object files below that say nothing new
+constexpr u32 LOG_STATS = 4;  ///< BPF_LOG_STATS
+constexpr u32 LARGE = 150;    ///< instructions processed: programs of object files below that say nothing new
 constexpr u32 MIN_SAMPLES = 9, MAX_SAMPLES = 2000;
 
 /// One processor, ahead of others if that is allowed.
@@ -143,10 +145,12 @@ std::string figure(double value) { return std::isnan(value) ? "-" : fmt::format(
 
 void print_row(const Row& r) {
   if (!r.refused.empty()) return fmt::print("{:<34} refused: {}\n", r.name, r.refused);
-  const std::string processed = r.linux_processed == 0 || r.linux_processed == r.skep_processed ? fmt::format("{}", r.skep_processed)
-                                                                                             : fmt::format("{} / {}", r.linux_processed, r.skep_processed);
-  fmt::print("{:<34} {:>15} {:>9} {:>9} {:>6} {:>9} {:>9} {:>6}\n", r.name, processed, figure(r.linux_verify), figure(r.skep_verify),
-             figure(r.skep_verify / r.linux_verify), figure(r.linux_load), figure(r.skep_load), figure(r.skep_load / r.linux_load));
+  const std::string processed = r.linux_processed == 0 || r.linux_processed == r.skep_processed
+                                    ? fmt::format("{}", r.skep_processed)
+                                    : fmt::format("{} / {}", r.linux_processed, r.skep_processed);
+  fmt::print("{:<34} {:>15} {:>9} {:>9} {:>6} {:>9} {:>9} {:>6}\n", r.name, processed, figure(r.linux_verify),
+             figure(r.skep_verify), figure(r.skep_verify / r.linux_verify), figure(r.linux_load), figure(r.skep_load),
+             figure(r.skep_load / r.linux_load));
 }
 
 /// Geometric means of the two ratios.
@@ -164,8 +168,8 @@ void print_means(const std::vector<Row>& rows) {
   }
   for (u32 i = 0; i < 2; ++i)
     if (counts[i] != 0)
-      fmt::print("{}: geometric mean of the ratios {:.2f}, worst {:.2f}, {} programs\n", i == 0 ? "verifier" : "whole load", std::exp(sums[i] / counts[i]),
-                 worst[i], counts[i]);
+      fmt::print("{}: geometric mean of the ratios {:.2f}, worst {:.2f}, {} programs\n", i == 0 ? "verifier" : "whole load",
+                 std::exp(sums[i] / counts[i]), worst[i], counts[i]);
 }
 
 void measure_all(TwoKernels& kernels, const std::vector<LoadedProgram>& programs, double seconds, std::vector<Row>* rows) {
@@ -211,8 +215,10 @@ int run(int argc, char** argv) {
   }
   settle();
   TwoKernels kernels(linux_answers());
-  fmt::print("{:<34} {:>15} {:>26} {:>26}\n", "microseconds to judge a program", "", "------- verifier ---------", "------- whole load -------");
-  fmt::print("{:<34} {:>15} {:>9} {:>9} {:>6} {:>9} {:>9} {:>6}\n", "", "insns processed", "Linux", "skep", "ratio", "Linux", "skep", "ratio");
+  fmt::print("{:<34} {:>15} {:>26} {:>26}\n", "microseconds to judge a program", "", "------- verifier ---------",
+             "------- whole load -------");
+  fmt::print("{:<34} {:>15} {:>9} {:>9} {:>6} {:>9} {:>9} {:>6}\n", "", "insns processed", "Linux", "skep", "ratio", "Linux",
+             "skep", "ratio");
   std::vector<Row> rows;
   measure_all(kernels, verify_programs(kernels), seconds, &rows);
   print_means(rows);

@@ -1,5 +1,5 @@
-// tests/bench: programs out of object files, as libbpf makes them for this machine. Apart, because libbpf's headers bring the system's
-// own <linux/bpf.h>.
+// tests/bench: programs out of object files, as libbpf makes them for this machine. Apart, because libbpf's headers bring the
+// system's own <linux/bpf.h>.
 #include <bpf/libbpf.h>
 #include <unistd.h>
 
