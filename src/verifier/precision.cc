@@ -101,7 +101,6 @@ class Backtrack {
 
   /// Whether walks that came past this entry looked for all that this one does; else they will have.
   bool sought_before(InsnHistEntry& entry) {
-    if (verbose_) return false;  // the log shows each step
     for (u32 i = 0; i < bt_.frame; ++i)
       if ((bt_.reg_masks[i] | bt_.stack_masks[i]) != 0) return false;
     const u32 regs = bt_.reg_masks[bt_.frame];
@@ -112,6 +111,12 @@ class Backtrack {
     sought.regs |= regs;
     sought.slots |= slots;
     return false;
+  }
+
+  Step drop_sought() {
+    bt_.reg_masks[bt_.frame] = 0;
+    bt_.stack_masks[bt_.frame] = 0;
+    return Step::DONE;
   }
 
   /// The instruction has no part in what is looked for, and shows nothing.
@@ -176,7 +181,7 @@ class Backtrack {
     u32 end = st.insn_hist_end;
     for (s32 i = last_idx;;) {
       // Straight code that tracks again and again is quadratic. DIFFERS: Linux goes on for hours, until the loader is killed.
-      if (++env_.backtrack_steps > MAX_STEPS) return env_.refuse(E2BIG, "BPF program is too large. Precision was tracked over {} steps", MAX_STEPS);
+      if (!goes_again_ && ++env_.backtrack_steps > MAX_STEPS) return env_.refuse(E2BIG, "BPF program is too large. Precision was tracked over {} steps", MAX_STEPS);
       if (skip_first_) {
         skip_first_ = false;
       } else {
@@ -189,10 +194,9 @@ class Backtrack {
       const u32 end_before = end;
       const s32 prev = prev_insn(st, static_cast<u32>(i), start, &end);
       if (prev == NO_PREV) return Step::GO_ON;
-      if (end != end_before && sought_before(env_.insn_hist[end])) {
-        bt_.reg_masks[bt_.frame] = 0;
-        bt_.stack_masks[bt_.frame] = 0;
-        return Step::DONE;
+      if (end != end_before && !goes_again_ && sought_before(env_.insn_hist[end])) {
+        if (!verbose_) return drop_sought();
+        goes_again_ = true;
       }
       if (prev < 0 || static_cast<u32>(prev) >= env_.insn_cnt()) return env_.refuse(EFAULT, "BUG backtracking idx {}", prev);
       i = prev;
@@ -399,6 +403,7 @@ class Backtrack {
   BacktrackState& bt_;
   const bool verbose_;
   bool skip_first_ = true;
+  bool goes_again_ = false;  ///< other walks came this way: only the log, which shows each step, wants this one
   s32 subseq_idx_ = -1;  ///< what would be executed next: what was looked at before
 };
 
