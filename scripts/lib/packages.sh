@@ -4,7 +4,7 @@
 packages=(
   # the build
   cmake ninja-build g++ pkg-config ccache
-  libfmt-dev libcli11-dev libzydis-dev libzycore-dev libmd-dev
+  libfmt-dev libcli11-dev libzydis-dev libzycore-dev libxbyak-dev libmd-dev
   # the examples: clang makes BPF objects, bpftool their skeletons
   clang-14 bpftool libbpf-dev libelf-dev zlib1g-dev
   # the tests; the last two make programs that skep has to recognise

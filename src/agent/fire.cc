@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "buffers/doorbell.h"
 #include "buffers/ringbuf.h"
-#include "interp/interp.h"
+#include "jit/run.h"
 #include "maps/map_ops.h"
 #include "uapi/contexts.h"
 
@@ -138,10 +138,10 @@ void run_programs(TrapFrame* f, bool exit_side, s64 ret) {
       run.env = &env;
       run.extra = AddrRange{reinterpret_cast<u64>(&synthetic), sizeof synthetic};
       if (on_cpu || p.prog->per_cpu == 0) {
-        interp_run(run);
+        run_program(run);
       } else if (RunSlot* cpu = take_cpu()) {
         run.op = OpCtx{session.window, cpu, slot_index(session.window, cpu)};
-        interp_run(run);
+        run_program(run);
         slot_release(cpu);
       } else {
         fetch_add(&session.window.ram->missed, 1);

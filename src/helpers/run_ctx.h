@@ -42,7 +42,7 @@ struct AddrRange {
   constexpr bool holds(u64 a, u64 size) const noexcept { return a >= addr && a - addr <= len && size <= len - (a - addr); }
 };
 
-/// Why the interpreter ended a run.
+/// Why a run was ended.
 enum class FaultKind : u32 {
   None,
   BadOpcode,     ///< unknown, or of a kind that does not run here (LD_ABS, kfunc, PSEUDO_FUNC)
@@ -57,6 +57,7 @@ enum class FaultKind : u32 {
   StepLimit,
   UninitRead,    ///< of stack bytes never written; only where RunCtx::check_uninit asks for it
   LockStuck,     ///< a spin lock whose holder does not go on
+  BadCode,       ///< compiled code touched what is not there: a fault of the verifier's or the compiler's
 };
 
 struct Fault {
@@ -76,7 +77,7 @@ struct ShownKey {
 
 constexpr u32 RUN_INNER_MAPS = 32;
 
-/// One run. The caller fills the first part and zeroes nothing else: interp_run() does. 22 KiB.
+/// One run. The caller fills the first part and zeroes nothing else: run_program() does. 22 KiB.
 struct RunCtx {
   OpCtx op;                 ///< op.slot is held for the whole run
   const ProgImage* prog;
@@ -100,9 +101,13 @@ struct RunCtx {
   /// Maps that lookups in maps of maps have found: the program's too, from then on. The oldest goes when there are too many.
   MapDesc* inner_maps[RUN_INNER_MAPS];
   u32 n_inner_maps;
-  /// The interpreter's: runs a function of the program (`func` as RUN_FUNC_TAG has it). False: the run is over, see `fault`.
+  /// Runs a function of the program (`func`: interpreted, as RUN_FUNC_TAG has it; compiled, its address). False: the run is over, see
+  /// `fault`.
   bool (*call_func)(RunCtx&, u64 func, const u64 (&args)[5], u64* r0) noexcept;
-  void* machine;
+  void* machine;            ///< the interpreter's
+  // Compiled code's.
+  u64 native_sp;            ///< stack pointer to leave with when a run has to end in the middle; 0: the run is interpreted
+  u32 tail_calls;           ///< made so far
   alignas(8) u8 stack[RUN_FRAMES][RUN_FRAME_BYTES];  ///< r10 of frame i = end of stack[i]
   u8 written[RUN_FRAMES][RUN_FRAME_BYTES / 8];       ///< with check_uninit: a bit for each byte of `stack`
 };

@@ -3,6 +3,9 @@
 //   rom_base  +--------------------------------------------------+  ROM: written by the host only; clients map it read-only from a
 //             | RomHeader | ProbeLists | ProgImages | MapDescs   |  descriptor that cannot be mapped writable. What a run trusts
 //             | RingDescs | perf event arrays                    |  stands here: instructions, sizes, addresses.
+//   code_base +--------------------------------------------------+  CODE: machine code of programs, read and execute for processes. The
+//             | gates | code                                     |  host writes it through another mapping. The gates, its first
+//             |                                                  |  bytes, are each process's own: addresses of its helpers.
 //   ram_base  +--------------------------------------------------+  RAM: shared, writable by all. Nobody trusts a byte of it: every
 //             | RamHeader | run slots | ring controls | map data |  index is checked against ROM before use, every walk is bounded.
 //   ring_base +--------------------------------------------------+  RINGS: BPF ring buffers again, data pages mapped twice in a row,
@@ -17,7 +20,7 @@
 namespace skep {
 
 constexpr u64 WINDOW_MAGIC = 0x776f646e6977736bULL;
-constexpr u32 WINDOW_VERSION = 1;
+constexpr u32 WINDOW_VERSION = 2;
 constexpr u32 MAX_SYSCALLS = 512;    ///< syscall numbers that can carry probes
 constexpr u32 MAX_CPUS = 128;        ///< virtual CPUs at most
 constexpr u32 MAX_RUN_SLOTS = 512;   ///< virtual CPUs first, client slots behind them
@@ -26,6 +29,8 @@ constexpr u32 MAX_PROC_SLOTS = 65536;
 constexpr u32 MAX_LISTED_MAPS = 16384;  ///< maps that a process may recover a run of its own on; others are left to the host
 constexpr u32 MAX_RESERVATIONS = 16; ///< ring buffer records one run may hold open
 constexpr u64 ROM_SIZE = 1ULL << 30;
+constexpr u64 CODE_SIZE = 256ULL << 20;   ///< with the gates; all of it within reach of a 32-bit displacement
+constexpr u64 GATES_SIZE = 16ULL << 10;
 constexpr u64 RAM_SIZE = 64ULL << 30;
 constexpr u64 RINGS_SIZE = 64ULL << 30;
 
@@ -151,6 +156,31 @@ struct ProgImage {
   u32 per_cpu;     ///< uses per-CPU data, or may (tail calls, maps of maps): runs on a virtual CPU only, see agent/run_env.h
   u32 step_limit;  ///< interpreter: instructions per run
   char name[BPF_OBJ_NAME_LEN];
+  u64 entry;       ///< compiled code, of type jit/run.h:JitFn; 0: there is none, programs are interpreted
+  u64 code;        ///< start of its CodeBlock
+  u32 code_size;
+  u32 cleanup;     ///< a run may end holding something (ring reservations, a spin lock): look, when it ends
+};
+
+/// A load in compiled code that may fault, and where to go on then: offsets from the block's start. Ascending by `at`; in ROM.
+struct CodeFault {
+  u32 at, fixup;
+};
+
+/// One program's machine code in CODE.
+struct CodeBlock {
+  u64 addr;
+  u32 size;
+  u32 n_faults;
+  const CodeFault* faults;
+  const ProgImage* prog;
+};
+
+/// All live blocks, ascending by address; in ROM. Published by swapping RomHeader::code_index, freed as probe lists are.
+struct CodeIndex {
+  u32 count;
+  u32 pad;
+  CodeBlock blocks[];
 };
 
 enum class ProbeKind : u32 { Kprobe, Kretprobe, TpEnter, TpExit };
@@ -176,7 +206,8 @@ struct RomHeader {
   u64 magic;
   u32 version;
   u32 nr_cpus;
-  u64 rom_base, rom_size, ram_base, ram_size, ring_base, ring_size;
+  u64 rom_base, rom_size, code_base, code_size, ram_base, ram_size, ring_base, ring_size;
+  const CodeIndex* code_index;  ///< null: no code at all
   u32 ring_generation;  ///< moves when `ring_maps` does
   u32 nr_ring_maps;
   u8 interest[MAX_SYSCALLS];  ///< INTEREST_*: looked at on every syscall of every process

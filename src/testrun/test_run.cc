@@ -1,6 +1,6 @@
 #include "testrun/test_run.h"
 
-#include "interp/interp.h"
+#include "jit/run.h"
 #include "testrun/job.h"
 
 namespace skep {
@@ -108,7 +108,7 @@ void Job::set_ctx(void* ctx, u32 size, PacketKind packet) noexcept {
 }
 
 long Job::run_once(u32* retval) noexcept {
-  *retval = static_cast<u32>(interp_run(mem.run));
+  *retval = static_cast<u32>(run_program(mem.run));
   steps_ += mem.run.steps;
   if (mem.run.fault.kind == FaultKind::None) return 0;
   env.fault = mem.run.fault;
