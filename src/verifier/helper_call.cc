@@ -104,6 +104,17 @@ Status check_tail_call(VerifierEnv& env) {
   return ok_status();
 }
 
+/// In a subprogram a tail call that succeeds returns, with whatever the other program answers, to the caller, who sees nothing of what
+/// would have come after it here. That path is walked now, the one of a call that fails waits. DIFFERS: Linux 6.12 walks the latter alone.
+Status fork_successful_tail_call(VerifierEnv& env) {
+  if (env.cur_state->curframe == 0) return ok_status();
+  if (push_stack(env, env.insn_idx + 1, env.insn_idx, false) == nullptr) return Errno(E2BIG);
+  mark_reg_unknown(env, env.cur_regs(), 0);
+  TRY(prepare_func_exit(env, &env.insn_idx));
+  --env.insn_idx;  // the walk adds one
+  return ok_status();
+}
+
 /// Linux: verifier.c:loop_flag_is_zero()
 bool loop_flag_is_zero(VerifierEnv& env) {
   const bool is_null = register_is_null(env.cur_regs()[R4]);
@@ -306,7 +317,7 @@ Status check_helper_call(VerifierEnv& env, const bpf_insn& insn, u32* insn_idx) 
   if (call.func_id == func::get_stack || call.func_id == func::get_task_stack) env.has_callchain_buf = true;
   if (call.func_id == func::get_func_ip) TRY(check_get_func_ip(env));
   if (call.changes_data) clear_all_pkt_pointers(env);
-  return ok_status();
+  return call.func_id == func::tail_call ? fork_successful_tail_call(env) : ok_status();
 }
 
 }  // namespace skep

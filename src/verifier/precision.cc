@@ -332,6 +332,8 @@ class Backtrack {
         if (is_kfunc_call(insn) && insn.imm == 0) return Errno(ENOTSUPP_);
         clear_reg(bt_, 0);
         if ((regs_of(bt_) & ARG_REGS) != 0) return wrong_regs().error();
+        // A tail call that succeeded left the subprogram.
+        if (is_helper_call(insn) && insn.imm == BPF_FUNC_tail_call && subseq_idx_ != static_cast<s32>(idx) + 1) TRY(subprog_enter());
         return true;
       case BPF_EXIT: return into_callee();
       default: break;
