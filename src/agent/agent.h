@@ -28,7 +28,7 @@ struct HostCall {
   void* payload = nullptr;  ///< reply payload goes here, cut at payload_cap
   u32 payload_cap = 0;
   u32 payload_len = 0;  ///< out: what came
-  s32 fds[3] = {-1, -1, -1};  ///< out: received, close-on-exec
+  s32 fds[4] = {-1, -1, -1, -1};  ///< out: received, close-on-exec
   u32 n_fds = 0;
 };
 /// Asks the host, connecting first if need be. >= 0 or -errno; -EIO when there is no host.
@@ -78,6 +78,7 @@ void after_fork(TrapFrame* f);
 void on_close(TrapFrame* f);
 void on_close_range(TrapFrame* f);
 void on_dup_over(TrapFrame* f);
+void on_unshare(TrapFrame* f);
 void on_prctl(TrapFrame* f);
 void on_seccomp(TrapFrame* f);
 /// Closes of a BPF client are seen by the host before they return: ids are gone then, as on Linux.

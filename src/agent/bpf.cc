@@ -1,6 +1,9 @@
 // agent: the calls that the host answers: bpf(2), perf_event_open(2), ioctl and mmap on our fds. Never the machine's own.
 #include "agent/agent.h"
+#include "agent/fd_table.h"
+#include "agent/map_calls.h"
 #include "base/atomic.h"
+#include "jit/run.h"
 
 namespace skep::agent {
 namespace {
@@ -12,6 +15,7 @@ constexpr u64 MAP_FIXED_ = 0x10, MAP_ANONYMOUS_ = 0x20, MAP_SHARED_ = 1, MAP_TYP
 s64 take_fd(HostCall& c, s64 rc) {
   if (rc < 0 || c.n_fds == 0) return rc;
   if (load_relaxed(&bpf_client) == 0) store_relaxed(&bpf_client, 1);
+  fd_table_forget(c.fds[0]);  // the number's last file was closed where nobody saw it
   return c.fds[0];
 }
 
@@ -63,10 +67,11 @@ u32 bpf_client;
 
 void on_bpf(TrapFrame* f) {
   if (static_cast<u32>(f->di) == BPF_PROG_TEST_RUN) return on_test_run(f);
+  store_relaxed(&bpf_client, 1);
+  if (map_call(f)) return;
   HostCall c = call_with(f, WireOp::Bpf);
   c.a[0] = static_cast<u32>(f->di);
   c.a[2] = static_cast<u32>(f->dx);
-  store_relaxed(&bpf_client, 1);
   f->answer(take_fd(c, host_call(c)));
 }
 
@@ -138,7 +143,7 @@ u32 has_mappings;
 
 /// The window is no address space of the program's: limits on it are set and read without it.
 static void limit_address_space(TrapFrame* f) {
-  constexpr u64 WINDOW = ROM_SIZE + RAM_SIZE + RINGS_SIZE, INFINITE = ~0ULL;
+  constexpr u64 WINDOW = ROM_SIZE + CODE_SIZE + RAM_SIZE + RINGS_SIZE, INFINITE = ~0ULL;
   u64 next[2], old[2];
   if (f->dx != 0 && read_user(next, f->dx, sizeof next) != 0) return f->answer(-EFAULT_);
   for (u64& v : next)
@@ -157,6 +162,7 @@ void on_mlockall(TrapFrame* f) {
   const s64 rc = sys(151 /* mlockall */, f->di | 4 /* MCL_ONFAULT */);
   if (rc == 0) {
     sys(150 /* munlock */, rom->rom_base, rom->rom_size);
+    if (code_is_mapped) sys(150, rom->code_base, rom->code_size);
     sys(150, rom->ram_base, rom->ram_size);
     sys(150, rom->ring_base, rom->ring_size);
   }

@@ -77,7 +77,7 @@ bool receive_all(s32 fd, void* p, u64 n, HostCall* c) {
     if (m.controllen >= 16 && cmsg.level == 1 && cmsg.type == 1) {
       const u64 count = (cmsg.len - 16) / 4;
       for (u64 i = 0; i < count && i < 4; ++i) {
-        if (c != nullptr && c->n_fds < 3)
+        if (c != nullptr && c->n_fds < 4)
           c->fds[c->n_fds++] = cmsg.fds[i];
         else
           sys(NR_close, cmsg.fds[i]);

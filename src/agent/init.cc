@@ -1,8 +1,11 @@
 // agent: the start of an image: before other libraries' constructors and before there are threads (linked with -z initfirst).
 #include "agent/agent.h"
 #include "agent/image.h"
+#include "agent/vdso.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
+#include "jit/gates.h"
+#include "jit/run.h"
 
 namespace skep::agent {
 
@@ -65,6 +68,20 @@ bool map_window(const WireHello& h, s32 rom, s32 ram) {
   if (rom_header->magic != WINDOW_MAGIC || rom_header->version != WINDOW_VERSION) return false;
   session.window = Window{rom_header, reinterpret_cast<RamHeader*>(h.ram_base)};
   return true;
+}
+
+/// The machine code of programs. False: this process may not map what is executable, or not there; programs are interpreted then.
+bool map_code(const WireHello& h, s32 code) {
+  constexpr u64 SHARED_NORESERVE = 0x4001, PRIVATE_ANON_FIXED = 0x32;
+  if (!map_at(h.code_base, h.code_size, 5 /* READ | EXEC */, SHARED_NORESERVE, code, 0)) return false;
+  sys(NR_madvise, h.code_base, h.code_size, 16 /* MADV_DONTDUMP */);
+  const bool own = static_cast<u64>(sys(NR_mmap, h.code_base, GATES_SIZE, 3, PRIVATE_ANON_FIXED, -1, 0)) == h.code_base;
+  if (own) {
+    fill_gates(reinterpret_cast<u64*>(h.code_base));
+    if (sys(NR_mprotect, h.code_base, GATES_SIZE, 1) == 0) return true;
+  }
+  sys(NR_munmap, h.code_base, h.code_size);
+  return false;
 }
 
 bool same_build(u64 base, const WireHello& h) {
@@ -156,6 +173,7 @@ bool start(const char* const* envp, const char* dir) {
   session.seccomp = find_env(envp, "SKEP_SECCOMP") != nullptr;
   find_liveness(find_env(envp, "SKEP_LIVENESS"));
   find_token(find_env(envp, "SKEP_TOKEN"));
+  find_vdso(envp);
   take_fault_signals();
   inherit_signals(find_env(envp, "SKEP_SIGNALS"));
   WireHello h{};
@@ -165,9 +183,11 @@ bool start(const char* const* envp, const char* dir) {
   if (connect_host(true, &c) != 0) return false;
   append(session.virtual_root, sizeof session.virtual_root, h.virtual_root);
   bool diverted = false;
-  const bool mapped = c.n_fds == 3 && map_window(h, c.fds[0], c.fds[1]);
+  const bool mapped = c.n_fds >= 3 && map_window(h, c.fds[0], c.fds[1]);
   if (mapped) {
     session.active = true;
+    code_is_mapped = c.n_fds == 4 && map_code(h, c.fds[3]);
+    if (!code_is_mapped && h.code_size != 0) note("programs are interpreted in a process that cannot map their machine code (a filter, SELinux?)");
     fill_table();
     sync_ring_maps();
     // From the next line on libc's system calls come through skep_trap_entry().

@@ -4,12 +4,15 @@
 
 extern "C" {
 __attribute__((visibility("hidden"), used)) void* memcpy(void* d, const void* s, size_t n) {
-  skep::copy_bytes(d, s, n);
+  skep::copy_words(d, s, n);
   return d;
 }
 __attribute__((visibility("hidden"), used)) void* memset(void* d, int c, size_t n) {
   void* p = d;
-  asm volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(c) : "memory");
+  if (c == 0)
+    skep::zero_words(d, n);
+  else
+    asm volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(c) : "memory");
   return d;
 }
 __attribute__((visibility("hidden"), used)) void* memmove(void* d, const void* s, size_t n) {

@@ -1,11 +1,15 @@
 // agent: fork and its kin, and the two descriptors of our own that the program must neither see go nor close.
 #include "agent/agent.h"
+#include "agent/identity.h"
+#include "agent/fd_table.h"
+#include "agent/map_calls.h"
 #include "base/atomic.h"
 
 namespace skep::agent {
 namespace {
 
 constexpr u64 CLONE_VM_ = 0x100, CLONE_FILES_ = 0x400, CLONE_VFORK_ = 0x4000, CLONE_SETTLS_ = 0x80000;
+constexpr u64 CLOSE_RANGE_UNSHARE_ = 2;
 constexpr s32 PARKED_AT_MOST = 1023;  // within everybody's select() and default RLIMIT_NOFILE
 
 /// A child in an address space of its own and on the same stack: it may come back through our frame. Others must not.
@@ -13,7 +17,16 @@ void on_new_task(TrapFrame* f, u64 flags, u64 stack) {
   // A child with our memory and fds of its own could connect only for itself: the connection has to be there before.
   if ((flags & CLONE_VM_) != 0 && (flags & CLONE_FILES_) == 0) registered();
   if ((flags & CLONE_VM_) != 0 && (flags & (CLONE_VFORK_ | CLONE_SETTLS_)) == 0) session.shared_tls = true;
+  if ((flags & CLONE_VM_) != 0 && (flags & CLONE_SETTLS_) == 0) identity_before_vfork();
   if ((flags & CLONE_VM_) == 0 && stack == 0) f->action = Action::Watched;
+  // What is known of fds is known of one table of fds in one memory. A vfork child is there for a while, on this thread's state.
+  const bool memory = (flags & CLONE_VM_) != 0, fds = (flags & CLONE_FILES_) != 0;
+  const bool sleeps = (flags & CLONE_VFORK_) != 0 && (flags & CLONE_SETTLS_) == 0;
+  if (memory != fds && !(memory && sleeps)) {
+    if (memory || fds) fd_table_give_up();
+  } else if (memory && sleeps) {
+    map_calls_before_vfork();
+  }
 }
 
 }  // namespace
@@ -54,12 +67,15 @@ void after_fork(TrapFrame* f) {
   if (has_mappings != 0) registered();
   if (inherited >= 0) sys(NR_close, inherited);
   thread.in_run = 0;  // a run that a signal handler's fork interrupted is the parent's
+  map_calls_after_fork();
 }
 
 void on_close(TrapFrame* f) {
   const s64 fd = static_cast<s32>(f->di);
   if (own_fd(fd)) return f->answer(-EBADF_);
+  fd_table_forget(fd);
   after_close_of(f, fd);
+  fd_table_forget(fd);
 }
 
 void on_close_range(TrapFrame* f) {
@@ -67,6 +83,8 @@ void on_close_range(TrapFrame* f) {
   u64 first = static_cast<u32>(f->di);
   const u64 last = static_cast<u32>(f->si);
   if (first > last) return;
+  if ((f->dx & CLOSE_RANGE_UNSHARE_) != 0) fd_table_give_up();
+  fd_table_forget_range(first, last);
   s64 ours[2] = {process->control - 1, session.liveness};
   if (ours[0] > ours[1]) {
     const s64 t = ours[0];
@@ -87,12 +105,21 @@ void on_close_range(TrapFrame* f) {
     f->answer(rc);
   }
   sync_closes(f);
+  fd_table_forget_range(static_cast<u32>(f->di), last);
+}
+
+void on_unshare(TrapFrame* f) {
+  if ((f->di & CLONE_FILES_) != 0) fd_table_give_up();
 }
 
 /// dup2 and dup3 close their target.
 void on_dup_over(TrapFrame* f) {
   if (own_fd(static_cast<s32>(f->di)) || own_fd(static_cast<s32>(f->si))) return f->answer(-EBADF_);
-  after_close_of(f, static_cast<s32>(f->si));
+  const s32 to = static_cast<s32>(f->si);
+  // dup2 of a number onto itself closes nothing.
+  if (static_cast<s32>(f->di) != to) fd_table_forget(to);
+  after_close_of(f, to);
+  if (static_cast<s32>(f->di) != to) fd_table_forget(to);
 }
 
 void on_prctl(TrapFrame* f) {

@@ -1,6 +1,9 @@
 #include "agent/run_env.h"
 
 #include "agent/agent.h"
+#include "agent/identity.h"
+#include "agent/vdso.h"
+#include "base/atomic.h"
 #include "base/bytes.h"
 
 namespace skep::agent {
@@ -8,22 +11,32 @@ namespace {
 
 constexpr u32 CPU_TRIES = 16;
 
-u64 pid_tgid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getpid)) << 32 | static_cast<u64>(sys(NR_gettid)); }
-u64 uid_gid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getgid)) << 32 | static_cast<u64>(sys(NR_getuid)); }
+/// Of the run under way.
+__thread SyntheticTask* task_of_run __attribute__((tls_model("initial-exec")));
+
+u64 pid_tgid(RunEnv*) noexcept { return current_pid_tgid(); }
+// Never kept: another thread may change them, and name this one through /proc.
+u64 uid_gid(RunEnv*) noexcept { return static_cast<u64>(sys(NR_getgid)) << 32 | static_cast<u32>(sys(NR_getuid)); }
 void comm(RunEnv*, char out[16]) noexcept {
   zero_bytes(out, 16);
   sys(NR_prctl, 16 /* PR_GET_NAME */, out);
-}
-u64 clock_ns(int clock) noexcept {
-  s64 ts[2] = {};
-  sys(228 /* clock_gettime */, clock, ts);
-  return static_cast<u64>(ts[0]) * 1000000000ULL + static_cast<u64>(ts[1]);
 }
 u64 ktime(RunEnv*) noexcept { return clock_ns(1); }
 u64 boottime(RunEnv*) noexcept { return clock_ns(7); }
 u64 coarse(RunEnv*) noexcept { return clock_ns(6); }
 u64 tai(RunEnv*) noexcept { return clock_ns(11); }
-u64 current_task(RunEnv* env) noexcept { return reinterpret_cast<u64>(static_cast<ProcessEnv*>(env)->task); }
+
+/// A program gets at the task by its address alone, and that only here.
+u64 current_task(RunEnv* env) noexcept {
+  SyntheticTask& task = *task_of_run;
+  if (task.tgid == 0) {
+    const u64 id = current_pid_tgid();
+    task.pid = static_cast<s32>(id);
+    task.tgid = static_cast<s32>(id >> 32);
+    comm(env, task.comm);
+  }
+  return reinterpret_cast<u64>(&task);
+}
 long read_memory(RunEnv*, void* dst, const void* src, u64 n) noexcept { return skep_guarded_copy(dst, src, n); }
 long read_string(RunEnv*, void* dst, u64 size, const void* src) noexcept {
   if (size == 0) return 0;
@@ -36,6 +49,10 @@ long read_string(RunEnv*, void* dst, u64 size, const void* src) noexcept {
 }
 void wake_host(RunEnv*) noexcept { sys(NR_futex, &session.window.ram->doorbell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0); }
 
+// glibc tells where its restartable sequence of a thread lies, whose head the kernel keeps up to date. Source: <sys/rseq.h>
+extern "C" const s64 __rseq_offset __attribute__((weak));
+constexpr u64 RSEQ_CPU_ID = 4;
+
 /// Node << 12 | processor. Linux: arch/x86/include/asm/segment.h:vdso_read_cpunode()
 u32 cpu_and_node() {
   u32 limit = 0;
@@ -44,36 +61,43 @@ u32 cpu_and_node() {
 }
 u32 numa_node(RunEnv*) noexcept { return cpu_and_node() >> 12; }
 
+/// The same for all: what differs is the thread's.
+constinit RunEnv env_of_process = {pid_tgid, uid_gid, comm,      current_task, ktime,       boottime,
+                                   coarse,   tai,     numa_node, read_memory,  read_string, wake_host};
+
+/// slot_acquire_cpu(), where the wanted one is free.
+RunSlot* acquire_cpu(u32 cpu) {
+  const Window& w = session.window;
+  if (cpu < w.rom->nr_cpus) [[likely]] {
+    RunSlot* slot = &w.ram->slots[cpu];
+    u64 expected = 0;
+    // Pairs with the release store in slot_release().
+    if (compare_exchange(&slot->owner, expected, process->owner)) [[likely]] return slot;
+  }
+  return slot_acquire_cpu(w, process->owner, cpu);
+}
+
 }  // namespace
 
-void fill_task(SyntheticTask& task) {
-  task.state = 0;
-  task.pid = static_cast<s32>(sys(NR_gettid));
-  task.tgid = static_cast<s32>(sys(NR_getpid));
-  comm(nullptr, task.comm);
+RunEnv* env_of_run(SyntheticTask* task) {
+  task_of_run = task;
+  return &env_of_process;
 }
 
-void fill_env(ProcessEnv& env, const SyntheticTask* task) {
-  env.pid_tgid = pid_tgid;
-  env.uid_gid = uid_gid;
-  env.comm = comm;
-  env.current_task = current_task;
-  env.ktime_ns = ktime;
-  env.boot_ns = boottime;
-  env.coarse_ns = coarse;
-  env.tai_ns = tai;
-  env.numa_node = numa_node;
-  env.read_memory = read_memory;
-  env.read_string = read_string;
-  env.futex_wake_host = wake_host;
-  env.task = task;
+/// Without a registered sequence (of a thread that is not glibc's, a child of vfork) its number is none, or the parent's last: only a hint
+/// of which virtual CPU to take, and the slow way, which takes 10 ns, is for the first.
+u32 this_cpu() {
+  constexpr u32 MOST = 0xfff;
+  if (&__rseq_offset != nullptr) {
+    const auto* cpu = reinterpret_cast<const u32*>(reinterpret_cast<const u8*>(__builtin_thread_pointer()) + __rseq_offset + RSEQ_CPU_ID);
+    if (const u32 id = load_relaxed(cpu); id <= MOST) [[likely]] return id;
+  }
+  return cpu_and_node() & MOST;
 }
-
-u32 this_cpu() { return cpu_and_node() & 0xfff; }
 
 RunSlot* take_cpu() {
   for (u32 i = 0; i < CPU_TRIES; ++i) {
-    if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, this_cpu())) return slot;
+    if (RunSlot* slot = acquire_cpu(this_cpu())) return slot;
     sys(NR_sched_yield);
   }
   return nullptr;
@@ -81,7 +105,7 @@ RunSlot* take_cpu() {
 
 RunSlot* take_this_cpu(u32 cpu) {
   for (u32 i = 0; i < CPU_TRIES; ++i) {
-    RunSlot* slot = slot_acquire_cpu(session.window, process->owner, cpu);
+    RunSlot* slot = acquire_cpu(cpu);
     if (slot != nullptr && slot_index(session.window, slot) == cpu) return slot;
     if (slot != nullptr) slot_release(slot);
     sys(NR_sched_yield);
@@ -94,7 +118,7 @@ RunSlot* take_client_slot() {
 }
 
 RunSlot* take_slot() {
-  if (RunSlot* slot = slot_acquire_cpu(session.window, process->owner, this_cpu())) return slot;
+  if (RunSlot* slot = acquire_cpu(this_cpu())) return slot;
   return take_client_slot();
 }
 

@@ -4,20 +4,15 @@
 
 namespace skep::agent {
 
-/// The part of a task_struct that is filled so far.
+/// The part of a task_struct that is filled so far. All zero until a program asks for its address.
 struct SyntheticTask {
   u64 state;
   s32 pid, tgid;
   char comm[16];
 };
-/// The calling thread's.
-void fill_task(SyntheticTask& task);
 
-struct ProcessEnv : RunEnv {
-  const SyntheticTask* task;
-};
-/// `task` stays as long as the run.
-void fill_env(ProcessEnv& env, const SyntheticTask* task);
+/// What runs ask of this process. Good for the calling thread's next runs, until it is called again; `task`, all zero, stays as long.
+RunEnv* env_of_run(SyntheticTask* task);
 
 /// The processor this thread is on, without a syscall.
 u32 this_cpu();

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
+#include "jit/fault.h"
 
 namespace skep::agent {
 namespace {
@@ -25,11 +26,22 @@ KernelSigaction shown[2];  ///< what the program believes of SIGSEGV, SIGBUS
 KernelSigaction* shown_of(u64 sig) { return sig == SIGSEGV_ ? &shown[0] : sig == SIGBUS_ ? &shown[1] : nullptr; }
 
 // Offsets in the signal frame: ucontext_t::uc_mcontext.gregs[REG_RIP]. Source: arch/x86/include/uapi/asm/sigcontext.h
-constexpr u64 UC_RIP = 168;
+constexpr u64 UC_RSP = 160, UC_RIP = 168;
 
 void raise_default(int sig) {
   KernelSigaction dfl{};
   sys(NR_rt_sigaction, sig, &dfl, 0, 8);
+}
+
+/// A fault of a program's machine code: it goes on elsewhere, or its run is over.
+bool resume_code(u8* uc, u64 rip) {
+  u64 rsp;
+  copy_bytes(&rsp, uc + UC_RSP, sizeof rsp);
+  const Resume to = code_fault(rip, rsp);
+  if (to.rip == 0) return false;
+  copy_bytes(uc + UC_RIP, &to.rip, sizeof to.rip);
+  copy_bytes(uc + UC_RSP, &to.rsp, sizeof to.rsp);
+  return true;
 }
 
 void on_fault(int sig, void* info, u8* uc) {
@@ -43,6 +55,7 @@ void on_fault(int sig, void* info, u8* uc) {
     copy_bytes(uc + UC_RIP, &rip, sizeof rip);
     return;
   }
+  if (code > 0 && resume_code(uc, rip)) return;
   KernelSigaction* app = shown_of(static_cast<u64>(sig));
   const u64 bit = 1ULL << (sig - 1);
   if ((thread.blocked & bit) != 0) {

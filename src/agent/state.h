@@ -22,6 +22,7 @@ struct Session {
   const char* agent_path;  ///< of this shared object, for children (in the environment block, lives as long as the image)
   char agent_path_buf[512];
   u64 ring_generation;
+  u64 last_epoch;         ///< of Process::epoch, here and in the processes that this one descends from
   OwnerId last_owner;     ///< ours, or in a fork child its parent's
   s32 inherited_control;  ///< the parent's connection, closed in a fork child
   s32 liveness;        ///< fd number of the inherited liveness pipe, -1 when there is none
@@ -37,7 +38,10 @@ struct Process {
   s32 control;         ///< fd + 1
   s32 pid;             ///< whose page this is; 0 in a child that came by a way not seen. A vfork child finds its parent's here
   OwnerId owner;       ///< 0 until the host has said hello
-  u64 stacks_taken;    ///< bit mask
+  u64 epoch;           ///< tells this process from those it was forked from and those it forks; 0: none yet. See identity.cc
+  struct alignas(64) {
+    u32 taken;
+  } stacks[32];        ///< one an agent stack, and a cache line: threads stay with theirs
 };
 extern Process* process;
 

@@ -29,6 +29,7 @@ constexpr Entry TABLE[] = {
     {NR_prlimit64, on_prlimit64, nullptr},
     {NR_close, on_close, nullptr},
     {NR_close_range, on_close_range, nullptr},
+    {272 /* unshare */, on_unshare, nullptr},
     {NR_dup2, on_dup_over, nullptr},
     {NR_dup3, on_dup_over, nullptr},
     {NR_poll, on_poll, after_poll},

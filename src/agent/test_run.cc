@@ -59,7 +59,7 @@ bool take_other_cpu(TestRunEnv* base, u32 cpu) noexcept {
 void tell_fault(const Fault& fault) {
   char text[96];
   text[0] = '\0';
-  append(text, sizeof text, "BPF_PROG_TEST_RUN: the interpreter ended a run: fault ");
+  append(text, sizeof text, "BPF_PROG_TEST_RUN: a run was ended: fault ");
   append_number(text, sizeof text, static_cast<s64>(fault.kind));
   append(text, sizeof text, " at instruction ");
   append_number(text, sizeof text, fault.insn);
@@ -71,11 +71,8 @@ s64 run_plan(const WireTestRun& w, RunSlot* guard, u64 mask) {
   TestRunPlan plan{reinterpret_cast<const ProgImage*>(w.prog), w.uattr, w.expected_attach_type, w.max_ctx_offset, {}};
   copy_bytes(&plan.attr, w.attr, sizeof plan.attr);
   SyntheticTask task{};
-  fill_task(task);
-  ProcessEnv process_env{};
-  fill_env(process_env, &task);
   Env env{};
-  env.run = &process_env;
+  env.run = env_of_run(&task);
   env.extra = {reinterpret_cast<u64>(&task), sizeof task};
   env.read_user = read_caller;
   env.write_user = write_caller;

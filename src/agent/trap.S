@@ -13,6 +13,7 @@
         .hidden skep_trap_c
         .hidden skep_exit_c
         .hidden skep_stack_take
+        .hidden skep_short_bpf
         .hidden skep_stack_give
 
 // Frame below the red zone; struct TrapFrame in agent/trap.h. Offsets are asserted there.
@@ -61,9 +62,13 @@ skep_trap_entry:
         jne     2f
         lea     skep_interest_local(%rip), %r11
         cmpb    $0, (%r11,%rax)
-        jne     2f
+        jne     8f
 1:      jmp     *%rcx
+8:      cmp     $321, %eax              // bpf(2): most calls are look-ups, and those take a shorter way
+        je      6f
 2:      // Save. The frame lies under the red zone; rsp is stepped down first so that a signal cannot hit it.
+        .cfi_remember_state
+        .cfi_remember_state
         .cfi_remember_state
         lea     -(RED_ZONE + FRAME_SIZE)(%rsp), %rsp
         .cfi_def_cfa_offset RED_ZONE + FRAME_SIZE
@@ -130,6 +135,59 @@ skep_trap_entry:
         je      1b
         add     $2, %rcx
         jmp     *%rcx
+
+// bpf(2), which no probe watches: skep_short_bpf() does it, on the program's stack, with what C++ does not keep saved here; or says that
+// it cannot, and the call goes on at 2 as if nothing had been.
+#define S_RBX 0
+#define S_RCX 8
+#define S_RDX 16
+#define S_RSI 24
+#define S_RDI 32
+#define S_R8 40
+#define S_R9 48
+#define S_R10 56
+#define S_RET 64
+#define SHORT_SIZE 80
+6:      .cfi_restore_state
+        lea     -(RED_ZONE + SHORT_SIZE)(%rsp), %rsp
+        .cfi_def_cfa_offset RED_ZONE + SHORT_SIZE
+        mov     %rbx, S_RBX(%rsp)
+        mov     %rcx, S_RCX(%rsp)
+        mov     %rdx, S_RDX(%rsp)
+        mov     %rsi, S_RSI(%rsp)
+        mov     %rdi, S_RDI(%rsp)
+        mov     %r8, S_R8(%rsp)
+        mov     %r9, S_R9(%rsp)
+        mov     %r10, S_R10(%rsp)
+        lea     2(%rcx), %r11
+        mov     %r11, S_RET(%rsp)
+        .cfi_offset rip, S_RET - (RED_ZONE + SHORT_SIZE)
+        mov     %rsp, %rbx
+        .cfi_def_cfa_register rbx
+        .cfi_offset rbx, S_RBX - (RED_ZONE + SHORT_SIZE)
+        mov     %rsp, %rcx
+        and     $-16, %rsp
+        cld
+        call    skep_short_bpf          // -> rax: result, rdx: done
+        mov     %rbx, %rsp
+        .cfi_def_cfa_register rsp
+        mov     %rdx, %r11
+        mov     S_RCX(%rsp), %rcx
+        mov     S_RDX(%rsp), %rdx
+        mov     S_RSI(%rsp), %rsi
+        mov     S_RDI(%rsp), %rdi
+        mov     S_R8(%rsp), %r8
+        mov     S_R9(%rsp), %r9
+        mov     S_R10(%rsp), %r10
+        mov     S_RBX(%rsp), %rbx
+        lea     (RED_ZONE + SHORT_SIZE)(%rsp), %rsp
+        .cfi_restore_state
+        test    %r11d, %r11d
+        je      7f
+        add     $2, %rcx
+        jmp     *%rcx
+7:      mov     $321, %eax
+        jmp     2b
         .cfi_endproc
 
 // Watched: rsp = frame. To an unwinder this is a function called from the site: return address at F_RET, registers where they were saved.
@@ -190,23 +248,55 @@ skep_watched_return:
         .cfi_endproc
         .size skep_trap_entry, . - skep_trap_entry
 
-// long skep_guarded_copy(void* dst, const void* src, size_t n): 0, or -EFAULT when a byte cannot be read or written.
+// long skep_guarded_copy(void* dst, const void* src, size_t n): 0, or -EFAULT when a byte cannot be read or written. Forward; short
+// ones in words, since `rep` takes a while to begin on many processors.
 // The SIGSEGV/SIGBUS handler moves a fault between the two labels to skep_guarded_fail.
         .globl skep_guarded_copy
         .hidden skep_guarded_copy
         .type skep_guarded_copy, @function
+        .p2align 4
 skep_guarded_copy:
         .cfi_startproc
-        mov     %rdx, %rcx
         .globl skep_guarded_begin
         .hidden skep_guarded_begin
 skep_guarded_begin:
-        rep movsb
+        mov     %rdx, %rcx
+        cmp     $128, %rdx
+        ja      5f
+        sub     $8, %rcx
+        jb      2f
+1:      mov     (%rsi), %rax
+        mov     %rax, (%rdi)
+        add     $8, %rsi
+        add     $8, %rdi
+        sub     $8, %rcx
+        jae     1b
+2:      and     $7, %edx
+        je      6f
+        test    $4, %dl
+        je      3f
+        mov     (%rsi), %eax
+        mov     %eax, (%rdi)
+        add     $4, %rsi
+        add     $4, %rdi
+3:      test    $2, %dl
+        je      4f
+        movzwl  (%rsi), %eax
+        mov     %ax, (%rdi)
+        add     $2, %rsi
+        add     $2, %rdi
+4:      test    $1, %dl
+        je      6f
+        movzbl  (%rsi), %eax
+        mov     %al, (%rdi)
+6:      xor     %eax, %eax
+        ret
+5:      rep movsb
+        xor     %eax, %eax
+        ret
         .globl skep_guarded_end
         .hidden skep_guarded_end
 skep_guarded_end:
-        xor     %eax, %eax
-        ret
         .globl skep_guarded_fail
         .hidden skep_guarded_fail
 skep_guarded_fail:

@@ -12,10 +12,10 @@
 //       futex_wake(doorbell)                     take_pending(): make those rings' fds readable       (H2)
 //                                                none: futex_wait(doorbell, seen)                     (H3)
 //
-// No wake-up is lost between producer and consumer: P1 ends in a locked instruction (the exchange of a bpf record's header, the
-// increment of a perf ring's wake_seq) and so is visible before P2 reads; C1 is an exchange, visible before C2 reads. Either P2
-// sees C1, or C2 sees P1. The same holds between P3..P5 (locked) / P6 and H1 (exchange) / H2; a doorbell that moves between H1 and
-// H3 makes the futex return at once. A consumer that is awake has armed == 0: it costs producers one load and is never woken.
+// No wake-up is lost between producer and consumer: P1 ends in a locked instruction, the increment of wake_seq, and so is visible
+// before P2 reads; C1 is an exchange, visible before C2 reads. Either P2 sees C1, or C2 sees P1. The same holds between P3..P5
+// (locked) / P6 and H1 (exchange) / H2; a doorbell that moves between H1 and H3 makes the futex return at once. A consumer that is
+// awake has armed == 0: it costs producers one load and is never woken.
 //
 // Death. P3 comes before P4, so a producer killed anywhere from P3 on has left the ring's bit, and one killed before P3 has left
 // armed == 1. The host reads ring_pending after each death that it learns of, and after slot_recover(), whose ring part

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "buffers/doorbell.h"
+#include "buffers/ring_lock.h"
 
 namespace skep {
 namespace {
@@ -21,6 +22,11 @@ struct Cursor {
   }
   void put(u32 low, u32 high) noexcept { put(u64{high} << 32 | low); }
   void put(const perf_event_header& h) noexcept { put(h.type, u32{h.size} << 16 | h.misc); }
+  /// REQUIRES: pos is a multiple of 4.
+  void put_half(u32 v) noexcept {
+    __builtin_memcpy(data + (pos & (size - 1)), &v, sizeof v);
+    pos += sizeof v;
+  }
   void write(const void* src, u64 n) noexcept {
     const u8* from = static_cast<const u8*>(src);
     while (n > 0) {
@@ -97,8 +103,7 @@ void write_sample(Cursor* out, const RingDesc& ring, const PerfSample& s, const 
   if ((type & PERF_SAMPLE_PERIOD) != 0) out->put(s.period);
   if ((type & PERF_SAMPLE_RAW) == 0) return;
   const u64 field = raw_field_size(s.raw_size);
-  const u32 size = static_cast<u32>(field - sizeof(u32));
-  out->write(&size, sizeof size);
+  out->put_half(static_cast<u32>(field - sizeof(u32)));
   out->write(s.raw, s.raw_size);
   // Padding is stepped over: what an earlier lap left there shows through, as on Linux.
   out->pos += field - sizeof(u32) - s.raw_size;
@@ -177,7 +182,7 @@ long perf_ring_output(const OpCtx& ctx, const RingDesc* ring, const PerfSample& 
   if (load_relaxed(&ring->enabled) == 0 || ring->cpu != ctx.cpu) return -EOPNOTSUPP;
   if ((ring->sample_type & ~(PERF_RING_SAMPLE_TYPES | PERF_RING_SAMPLE_ID_ALL)) != 0) return -EINVAL;
   // Nearly always free: only runs that found every virtual CPU taken share a CPU's ring with its owner.
-  if (!robust_trylock(ctx.window, &ring->ctl->lock, ctx.slot)) {
+  if (!ring_lock(ctx, &ring->ctl->lock)) [[unlikely]] {
     fetch_add(&ring->ctl->lost, 1);
     fetch_add(&ring->ctl->lost_total, 1);
     return -ENOSPC;

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "buffers/doorbell.h"
+#include "buffers/ring_lock.h"
 
 namespace skep {
 namespace {
@@ -26,6 +27,8 @@ using Reservation = std::remove_reference_t<decltype(RunSlot::reserved[0])>;
 u64* consumer_pos(const RingDesc& ring) noexcept { return reinterpret_cast<u64*>(ring.user_page); }
 u64* producer_pos(const RingDesc& ring) noexcept { return reinterpret_cast<u64*>(ring.prod_page); }
 u64* pending_pos(const RingDesc& ring) noexcept { return reinterpret_cast<u64*>(ring.prod_page) + 1; }
+/// Beside the positions it guards, where clients see zeros or a holder: whoever takes it has fetched them too.
+RobustLock* producer_lock(const RingDesc& ring) noexcept { return reinterpret_cast<RobustLock*>(ring.prod_page + RINGBUF_LOCK_OFFSET); }
 u64 ring_mask(const RingDesc& ring) noexcept { return ring.data_size - 1; }
 
 /// REQUIRES: pos is a multiple of 8.
@@ -60,13 +63,14 @@ Reservation* find_reservation(const OpCtx& ctx, const void* sample) noexcept {
   return nullptr;
 }
 
-void* drop(const RingDesc& ring) noexcept {
+[[gnu::cold]] RecordHeader* drop(const RingDesc& ring) noexcept {
   fetch_add(&ring.ctl->lost, u64{1});
   fetch_add(&ring.ctl->lost_total, u64{1});
   return nullptr;
 }
 
-/// Moves pending_pos over committed records, under the lock. Linux: kernel/bpf/ringbuf.c:__bpf_ringbuf_reserve()
+/// Moves pending_pos over committed records, under the lock: nearly always over one. Not only when it stands in the way: that header
+/// is still in this processor's cache. Linux: kernel/bpf/ringbuf.c:__bpf_ringbuf_reserve()
 u64 advance_pending(const RingDesc& ring, u64 prod, u64 cons) noexcept {
   u64 pend = load_relaxed(pending_pos(ring));
   if (prod - pend > ring_mask(ring)) pend = cons;  // scribbled; the consumer's position is a record's start too
@@ -80,47 +84,63 @@ u64 advance_pending(const RingDesc& ring, u64 prod, u64 cons) noexcept {
   return pend;
 }
 
-/// Writes the header, names the reservation, publishes: in this order (invariants 1 and 2).
-void* publish(const RingDesc& ring, Reservation* entry, u64 prod, u32 size) noexcept {
-  RecordHeader* hdr = header_at(ring, prod);
-  store_relaxed(&hdr->pg_off, static_cast<u32>((prod & ring_mask(ring)) / PAGE_SIZE + META_PAGES));
-  store_relaxed(&hdr->len, size | BPF_RINGBUF_BUSY_BIT);
-  store_relaxed(&entry->pos, prod);
-  store_release(&entry->ring, ring.index + 1);
-  // Pairs with the acquire loads of prod_pos in the consumer and in ringbuf_recover_record().
-  store_release(producer_pos(ring), prod + record_space(size));
-  robust_unlock(&ring.ctl->lock);
-  return hdr + 1;
-}
-
-void* reserve(const OpCtx& ctx, const RingDesc& ring, u64 size) noexcept {
+/// A new record's header, its reservation named in *named; null, and counted, when there is no room.
+RecordHeader* reserve(const OpCtx& ctx, const RingDesc& ring, u64 size, Reservation** named) noexcept {
   if (size > MAX_RECORD_SIZE || record_space(static_cast<u32>(size)) > ring.data_size) return drop(ring);
   Reservation* entry = free_reservation(ctx.slot);
   if (entry == nullptr) return drop(ring);
+  // All that ROM says is fetched before the lock: nothing after a locked instruction starts before it is done.
+  u64* const prod_at = producer_pos(ring);
+  u8* const data = ring.data;
+  const u64 mask = ring_mask(ring);
+  const u32 name = ring.index + 1;
   // Pairs with the consumer's release store: what it has read may be written over.
   const u64 cons = load_acquire(consumer_pos(ring));
-  if (!robust_trylock(ctx.window, &ring.ctl->lock, ctx.slot)) return drop(ring);
-  const u64 prod = load_relaxed(producer_pos(ring));
+  if (!ring_lock(ctx, producer_lock(ring))) return drop(ring);
+  const u64 prod = load_relaxed(prod_at);
   const u64 next = prod + record_space(static_cast<u32>(size));
   const u64 pend = advance_pending(ring, prod, cons);
-  if ((prod & 7) != 0 || next - cons > ring_mask(ring) || next - pend > ring_mask(ring)) {
-    robust_unlock(&ring.ctl->lock);
+  if ((prod & 7) != 0 || next - cons > mask || next - pend > mask) [[unlikely]] {
+    robust_unlock(producer_lock(ring));
     return drop(ring);
   }
-  return publish(ring, entry, prod, static_cast<u32>(size));
+  // The header, the reservation's name, the position: in this order (invariants 1 and 2).
+  RecordHeader* hdr = reinterpret_cast<RecordHeader*>(data + (prod & mask));
+  store_relaxed(&hdr->pg_off, static_cast<u32>((prod & mask) / PAGE_SIZE + META_PAGES));
+  store_relaxed(&hdr->len, static_cast<u32>(size) | BPF_RINGBUF_BUSY_BIT);
+  store_relaxed(&entry->pos, prod);
+  store_release(&entry->ring, name);
+  // Pairs with the acquire loads of prod_pos in the consumer and in ringbuf_recover_record().
+  store_release(prod_at, next);
+  robust_unlock(producer_lock(ring));
+  *named = entry;
+  return hdr;
 }
 
-void commit(const OpCtx& ctx, const RingDesc& ring, Reservation* entry, u64 flags, bool discard, bool* futex_wake) noexcept {
-  const u64 pos = load_relaxed(&entry->pos) & ~u64{7};
-  RecordHeader* hdr = header_at(ring, pos);
-  const u32 size = load_relaxed(&hdr->len) & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
-  // Pairs with the consumer's acquire load of the header. A full barrier, as Linux's xchg, before the consumer's position is read.
-  exchange(&hdr->len, size | (discard ? BPF_RINGBUF_DISCARD_BIT : 0));
-  const u64 cons = load_acquire(consumer_pos(ring));
-  const bool caught_up = ((cons ^ pos) & ring_mask(ring)) == 0;
-  if ((flags & BPF_RB_FORCE_WAKEUP) != 0 || (caught_up && (flags & BPF_RB_NO_WAKEUP) == 0)) {
-    if (ring_notify(ctx.window, ring)) *futex_wake = true;
+/// Whether the consumer has read all before the record at `pos`. Linux: kernel/bpf/ringbuf.c:bpf_ringbuf_commit()
+bool caught_up(const RingDesc& ring, u64 pos) noexcept { return ((load_acquire(consumer_pos(ring)) ^ pos) & ring_mask(ring)) == 0; }
+
+/// Makes the record readable, and wakes the consumer when it is due. The header is stored before a locked instruction and the
+/// consumer's position looked at behind it, so that either we see that it has caught up or it sees the record. One such instruction
+/// does: a consumer that has caught up already cannot pass this record before it is committed, and ring_notify() begins with one.
+void finish(const OpCtx& ctx, const RingDesc& ring, RecordHeader* hdr, u64 pos, u32 len, u64 flags, bool* futex_wake) noexcept {
+  // The stores and the exchange pair with the consumer's acquire load of the header.
+  bool notify = (flags & BPF_RB_FORCE_WAKEUP) != 0;
+  if (notify || (flags & BPF_RB_NO_WAKEUP) != 0 || caught_up(ring, pos)) {
+    notify = notify || (flags & BPF_RB_NO_WAKEUP) == 0;
+    store_release(&hdr->len, len);
+  } else {
+    exchange(&hdr->len, len);
+    notify = caught_up(ring, pos);
   }
+  if (notify && ring_notify(ctx.window, ring)) *futex_wake = true;
+}
+
+/// REQUIRES: `entry` is what find_reservation() says of `sample`.
+void commit(const OpCtx& ctx, const RingDesc& ring, Reservation* entry, void* sample, u64 flags, bool discard, bool* futex_wake) noexcept {
+  RecordHeader* hdr = static_cast<RecordHeader*>(sample) - 1;
+  const u32 size = load_relaxed(&hdr->len) & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+  finish(ctx, ring, hdr, load_relaxed(&entry->pos), size | (discard ? BPF_RINGBUF_DISCARD_BIT : 0), flags, futex_wake);
   store_release(&entry->ring, 0);
 }
 
@@ -128,21 +148,31 @@ void commit(const OpCtx& ctx, const RingDesc& ring, Reservation* entry, u64 flag
 
 void* ringbuf_reserve(const OpCtx& ctx, const RingDesc* ring, u64 size, u64 flags) noexcept {
   if (flags != 0) return nullptr;
-  return reserve(ctx, *ring, size);
+  Reservation* entry = nullptr;
+  RecordHeader* hdr = reserve(ctx, *ring, size, &entry);
+  return hdr == nullptr ? nullptr : hdr + 1;
 }
 
 void ringbuf_commit(const OpCtx& ctx, const RingDesc* ring, void* sample, u64 flags, bool discard, bool* futex_wake) noexcept {
   Reservation* entry = find_reservation(ctx, sample);
   if (entry == nullptr || load_relaxed(&entry->ring) != ring->index + 1) return;
-  commit(ctx, *ring, entry, flags, discard, futex_wake);
+  commit(ctx, *ring, entry, sample, flags, discard, futex_wake);
+}
+
+void ringbuf_close(const OpCtx& ctx, void* sample, u64 flags, bool discard, bool* futex_wake) noexcept {
+  Reservation* entry = find_reservation(ctx, sample);
+  const RingDesc* ring = entry == nullptr ? nullptr : reservation_ring(ctx.window, *entry);
+  if (ring != nullptr) commit(ctx, *ring, entry, sample, flags, discard, futex_wake);
 }
 
 long ringbuf_output(const OpCtx& ctx, const RingDesc* ring, const void* data, u64 size, u64 flags, bool* futex_wake) noexcept {
   if ((flags & ~(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP)) != 0) return -EINVAL;
-  void* sample = reserve(ctx, *ring, size);
-  if (sample == nullptr) return -EAGAIN;
-  if (size != 0) copy_bytes(sample, data, size);  // `data` may be null then
-  ringbuf_commit(ctx, ring, sample, flags, false, futex_wake);
+  Reservation* entry = nullptr;
+  RecordHeader* hdr = reserve(ctx, *ring, size, &entry);
+  if (hdr == nullptr) return -EAGAIN;
+  if (size != 0) copy_bytes(hdr + 1, data, size);  // `data` may be null then
+  finish(ctx, *ring, hdr, load_relaxed(&entry->pos), static_cast<u32>(size), flags, futex_wake);
+  store_release(&entry->ring, 0);
   return 0;
 }
 
@@ -203,7 +233,7 @@ long ringbuf_consume(const RingDesc* ring, RingbufSampleFn fn, void* arg, u32 bu
   u64 cons = load_relaxed(consumer_pos(*ring));
   long samples = 0;
   for (bool more = true; more && budget > 0; --budget) {
-    const u64 prod = load_acquire(producer_pos(*ring));  // pairs with the release store in publish()
+    const u64 prod = load_acquire(producer_pos(*ring));  // pairs with the release store in reserve()
     if (prod == cons) break;
     const u64 left = prod - cons;
     // Pairs with the exchange in commit(): the record's bytes are seen.

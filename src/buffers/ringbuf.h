@@ -1,7 +1,7 @@
 // buffers: the BPF ring buffer, many producers and one consumer, bit for bit as clients of Linux map it.
 //
 //   consumer page   cons_pos                           written by the consumer
-//   producer page   prod_pos, pending_pos              pending_pos: every record before it is committed (6.12)
+//   producer page   prod_pos, pending_pos, lock        pending_pos: every record before it is committed (6.12)
 //   data            { u32 len | BUSY | DISCARD ; u32 pg_off } bytes, rounded up to 8 ...      mapped twice in a row
 //
 // Positions only grow; position & (data_size - 1) is the place. A record is published BUSY, filled, then committed in any order.
@@ -9,11 +9,12 @@
 // Invariants, whole after every store, so that a producer may die at any instruction:
 //  1. Below prod_pos every header is written. A header at prod_pos is written, under the lock, before prod_pos moves past it.
 //  2. A published BUSY record is named in reserved[] of its producer's slot: named before prod_pos moves, un-named after the commit
-//  and
-//     after its wake-up. So what the dead left open, or committed without ringing, is known.
-//  3. prod_pos - pending_pos < data_size and pending_pos <= position of any BUSY record. So nobody writes over a BUSY header,
-//  however far
-//     user space has pushed cons_pos. Linux: kernel/bpf/ringbuf.c:__bpf_ringbuf_reserve()
+//     and after its wake-up. So what the dead left open, or committed without ringing, is known.
+//  3. prod_pos - pending_pos < data_size and pending_pos <= position of any BUSY record. So nobody writes over a BUSY header, however
+//     far user space has pushed cons_pos. Linux: kernel/bpf/ringbuf.c:__bpf_ringbuf_reserve()
+//
+// What it costs: two locked instructions a record, the lock's and the one before the consumer's position is read; one where the
+// program says BPF_RB_NO_WAKEUP. The lock stands in the line of the positions, so that producers pass one line between them.
 //
 // Everything but the RingDesc may be scribbled on by any process of the session. Then records are lost or read as garbage; no
 // access leaves the ring's own pages, no loop runs without a bound. Freestanding.
@@ -21,6 +22,9 @@
 #include "shm/op_ctx.h"
 
 namespace skep {
+
+/// In the producer page, behind the two positions it guards: the producers' RobustLock.
+constexpr u64 RINGBUF_LOCK_OFFSET = 16;
 
 /// bpf_ringbuf_reserve(). Null when: flags != 0; the record does not fit; the lock is contended; the run holds MAX_RESERVATIONS
 /// already. All but the first are counted in RingCtl::lost and lost_total. The record must be given to ringbuf_commit() by the same
@@ -30,6 +34,9 @@ void* ringbuf_reserve(const OpCtx& ctx, const RingDesc* ring, u64 size, u64 flag
 /// bpf_ringbuf_submit() and bpf_ringbuf_discard(). A `sample` that is no open reservation of this slot on this ring is left alone.
 /// *futex_wake is set when the caller has to wake the host (doorbell.h), and never cleared: one bool serves a whole run.
 void ringbuf_commit(const OpCtx& ctx, const RingDesc* ring, void* sample, u64 flags, bool discard, bool* futex_wake) noexcept;
+
+/// The same on whatever ring `sample` was reserved on.
+void ringbuf_close(const OpCtx& ctx, void* sample, u64 flags, bool discard, bool* futex_wake) noexcept;
 
 /// bpf_ringbuf_output(): 0, -EINVAL (flags), -EAGAIN (whenever reserve says null). REQUIRES: data[0, size) can be read.
 long ringbuf_output(const OpCtx& ctx, const RingDesc* ring, const void* data, u64 size, u64 flags, bool* futex_wake) noexcept;

@@ -501,7 +501,7 @@ TEST(RingbufHostile, ScribbledControlNeverLeavesTheRing) {
         entry.ring = rng() % 2 ? ring->index + 1 : static_cast<u32>(value());
         break;
       case 5:
-        ring->ctl->lock.word = rng() % 2 ? 0 : value();
+        word_at(ring->prod_page, RINGBUF_LOCK_OFFSET) = rng() % 2 ? 0 : value();
         break;
       case 6:
         ring->ctl->armed = static_cast<u32>(value());
@@ -518,7 +518,7 @@ TEST(RingbufHostile, ScribbledControlNeverLeavesTheRing) {
     scribble();
     if (i % 16 == 0) {  // let something happen between two messes
       cons_pos(ring) = prod_pos(ring) = pending_pos_word(ring) = value() & ~u64{7};
-      ring->ctl->lock.word = 0;
+      word_at(ring->prod_page, RINGBUF_LOCK_OFFSET) = 0;
       for (auto& r : ctx.slot->reserved) r.ring = 0;
     }
     void* p = ringbuf_reserve(ctx, ring, rng() % 600, 0);

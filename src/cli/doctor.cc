@@ -33,6 +33,8 @@ void machine() {
   row("agent", !agent.empty(), agent.empty() ? "libskep-agent.so is not beside this program" : agent);
   const auto window = WindowHost::create(1);
   row("session window", window.ok(), window.ok() ? "can be mapped" : "cannot be mapped: address space limit (ulimit -v), or memfd_create refused");
+  const bool code = window.ok() && (*window)->has_code();
+  row("machine code", code, code ? "programs are compiled" : "nothing executable can be mapped: programs are interpreted");
   const auto libc = PatchedLibc::build();
   row("libc", libc.ok(), libc.ok() ? "its system calls can be diverted" : "its system calls cannot be diverted: not a glibc for x86-64?");
   const std::string unpriv = first_line("/proc/sys/kernel/unprivileged_bpf_disabled");

@@ -35,6 +35,9 @@ int main(int argc, char** argv) {
   skep::cli::RunOptions run_options;
   CLI::App* run = app.add_subcommand("run", "run a command in a private bpf(2)");
   run->add_option("--session", run_options.session, "join the session of this name, or start it");
+  bool no_jit = false;
+  run->add_flag("--no-jit", no_jit, "interpret programs instead of compiling them, in a session that this starts");
+  run->add_flag("--perf-map", run_options.perf_map, "write /tmp/perf-PID.map for perf(1), in a session that this starts");
   run->add_option("command", run_options.command, "the command and its arguments, after --")->required();
 
   std::string session;
@@ -55,6 +58,7 @@ int main(int argc, char** argv) {
     const int code = app.exit(e);
     return code == 0 ? 0 : 125;
   }
+  run_options.jit = !no_jit;
   if (run->parsed()) return skep::cli::run_command(run_options);
   if (doctor->parsed()) return skep::cli::run_doctor(session);
   if (explain->parsed()) {

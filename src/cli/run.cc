@@ -106,7 +106,7 @@ int run_command(const RunOptions& options) {
   if (agent.empty()) return complain("libskep-agent.so is not beside this program (../lib): is the build complete?");
   if (agent.find_first_of(": ") != std::string::npos) return complain(fmt::format("{}: the dynamic loader cannot preload a path with ':' or ' '", agent));
   SessionHandle session;
-  if (const Problem p = open_session(options.session, &session); !p.empty()) return complain(p);
+  if (const Problem p = open_session(options.session, &session, {options.jit, options.perf_map}); !p.empty()) return complain(p);
   const u64 refused = options.explain == Explain::No ? 0 : refusal_count(session.dir);
   sigset_t all, before;
   sigfillset(&all);

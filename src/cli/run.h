@@ -13,6 +13,9 @@ enum class Explain { No, Text, Json };
 struct RunOptions {
   std::string session;
   std::vector<std::string> command;
+  // Of a session that is started.
+  bool jit = true;
+  bool perf_map = false;
   Explain explain = Explain::No;  ///< when the command has ended: of what was refused meanwhile
 };
 

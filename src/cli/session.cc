@@ -120,7 +120,12 @@ std::string read_token(const std::string& dir) {
   return fd && read(fd.get(), text, sizeof text - 1) > 0 ? text : "";
 }
 
-[[noreturn]] void run_host(const std::string& dir, const u64 (&token)[2], int ready) {
+bool is_set(const char* name) {
+  const char* value = getenv(name);
+  return value != nullptr && *value != '\0';
+}
+
+[[noreturn]] void run_host(const std::string& dir, const u64 (&token)[2], const SessionOptions& with, int ready) {
   setsid();
   const int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
@@ -129,6 +134,8 @@ std::string read_token(const std::string& dir) {
   if (chdir("/") != 0) _exit(1);
   unsetenv("LD_PRELOAD");
   HostOptions options{dir, {token[0], token[1]}, possible_cpus()};
+  options.jit = with.jit && !is_set("SKEP_NO_JIT");
+  options.perf_map = with.perf_map || is_set("SKEP_PERF_MAP");
   Result<std::unique_ptr<Host>> host = Host::create(options);
   const int error = host.ok() ? 0 : host.error().value();
   (void)!write(ready, &error, sizeof error);
@@ -144,14 +151,14 @@ std::string read_token(const std::string& dir) {
 }
 
 /// In a process of its own, child of nobody here.
-Problem start_host(const std::string& dir, const u64 (&token)[2]) {
+Problem start_host(const std::string& dir, const u64 (&token)[2], const SessionOptions& with) {
   int ready[2];
   if (pipe2(ready, O_CLOEXEC) != 0) return fmt::format("pipe: {}", std::strerror(errno));
   const pid_t middle = fork();
   if (middle < 0) return fmt::format("fork: {}", std::strerror(errno));
   if (middle == 0) {
     const pid_t host = fork();
-    if (host == 0) run_host(dir, token, ready[1]);
+    if (host == 0) run_host(dir, token, with, ready[1]);
     _exit(host < 0 ? 1 : 0);
   }
   close(ready[1]);
@@ -204,7 +211,7 @@ std::vector<std::string> live_sessions() {
   return out;
 }
 
-Problem open_session(const std::string& name, SessionHandle* out) {
+Problem open_session(const std::string& name, SessionHandle* out, const SessionOptions& options) {
   for (const char c : name)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_') return "a session's name is letters, digits, - and _";
   if (name.size() > 32) return "a session's name has at most 32 characters";
@@ -227,7 +234,7 @@ Problem open_session(const std::string& name, SessionHandle* out) {
   const u64 token[2] = {random_word(), random_word()};
   out->token = fmt::format("{:016x}{:016x}", token[0], token[1]);
   if (!write_token(out->dir, out->token)) return fmt::format("cannot write in {}: {}", out->dir, std::strerror(errno));
-  if (Problem p = start_host(out->dir, token); !p.empty()) return p;
+  if (Problem p = start_host(out->dir, token, options); !p.empty()) return p;
   if (ask_host(out->dir, WireOp::Liveness, nullptr, &out->liveness) != 0 || !out->liveness) return "the session's host does not answer";
   return {};
 }

@@ -15,13 +15,19 @@ struct SessionHandle {
   UniqueFd liveness;
 };
 
+/// What a session is started with.
+struct SessionOptions {
+  bool jit = true;        ///< compile programs. Off also where SKEP_NO_JIT is in the environment, and not empty
+  bool perf_map = false;  ///< write /tmp/perf-PID.map. On also by SKEP_PERF_MAP
+};
+
 /// Text of what went wrong, for one line; empty when all is well.
 using Problem = std::string;
 
 /// $SKEP_RUNTIME_DIR, or /run/skep for root, $XDG_RUNTIME_DIR/skep, /tmp/skep-UID.
 std::string runtime_dir();
-/// Joins the session of that name, or starts one; with an empty name a new one of its own.
-Problem open_session(const std::string& name, SessionHandle* out);
+/// Joins the session of that name, as it is, or starts one; with an empty name a new one of its own.
+Problem open_session(const std::string& name, SessionHandle* out, const SessionOptions& options = {});
 /// Directories of sessions whose host answers.
 std::vector<std::string> live_sessions();
 /// One request to a session's host: its answer, or -errno; payload and fd as they came.

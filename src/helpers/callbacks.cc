@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 #include "helpers/helper_list.h"
-#include "maps/hash_chain.h"
+#include "maps/hash_find.h"
 
 namespace skep {
 namespace {
@@ -24,21 +24,30 @@ class Visit {
   }
 
   void hash() noexcept {
-    const HashTable table{map_};
-    u64 budget = table.walk_budget();
+    const bool chains = map_->type == BPF_MAP_TYPE_LRU_HASH || map_->type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+    u64 budget = HashTable{map_}.walk_budget();
     for (u32 b = 0; b < map_->n_buckets; ++b)
-      if (!bucket(table, b, &budget)) return;
+      if (!(chains ? chain(HashTable{map_}, b, &budget) : bucket(Htab{map_}, b, &budget))) return;
   }
 
  private:
-  /// Elements of a chain are noted in pieces before any of them is shown: the callback may take out what it is shown.
+  /// Elements of a bucket are noted in pieces before any of them is shown: the callback may take out what it is shown.
   static constexpr u32 PIECE = 64;
   struct Seen {
     HashElem* elem;
     u32 gen;
   };
 
-  bool bucket(const HashTable& table, u32 index, u64* budget) noexcept {
+  bool bucket(const Htab& table, u32 index, u64* budget) noexcept {
+    BucketWalk walk(table, index);
+    SeenHtabElem piece[PIECE];
+    for (u32 n; (n = walk.next(piece, PIECE, budget)) != 0;)
+      for (u32 i = 0; i < n; ++i)
+        if (!element(table, piece[i])) return false;
+    return true;
+  }
+
+  bool chain(const HashTable& table, u32 index, u64* budget) noexcept {
     u64 link = load_acquire(&table.bucket(index)->head);
     for (bool more = true; more;) {
       Seen piece[PIECE];
@@ -61,7 +70,8 @@ class Visit {
     return true;
   }
 
-  bool element(const HashTable& table, const Seen& seen) noexcept {
+  template <typename Table, typename SeenOf>
+  bool element(const Table& table, const SeenOf& seen) noexcept {
     u8 key[MAX_BPF_STACK];
     if (map_->key_size > sizeof key) return true;
     copy_bytes(key, table.key(seen.elem), map_->key_size);

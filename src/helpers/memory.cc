@@ -18,6 +18,13 @@ bool on_stack(const RunCtx& run, u64 addr, u64 size) noexcept {
   return frame <= run.frame && size <= (frame + 1) * RUN_FRAME_BYTES - (addr - base);
 }
 
+/// The frames so far, and of compiled code all that it has between here and where the run began.
+AddrRange stack_range(const RunCtx& run) noexcept {
+  if (run.native_sp == 0) return {reinterpret_cast<u64>(run.stack), (run.frame + u64{1}) * RUN_FRAME_BYTES};
+  const u64 here = reinterpret_cast<u64>(__builtin_frame_address(0));
+  return {here, run.native_sp - here};
+}
+
 void mark_written(RunCtx& run, u64 addr, u64 size) noexcept {
   const u64 first = addr - reinterpret_cast<u64>(run.stack);
   u8* bits = &run.written[0][0];
@@ -79,9 +86,7 @@ bool run_reads_uninit(const RunCtx& run, u64 addr, u64 size) noexcept {
   return false;
 }
 
-bool run_on_stack(const RunCtx& run, u64 addr) noexcept {
-  return AddrRange{reinterpret_cast<u64>(run.stack), (run.frame + u64{1}) * RUN_FRAME_BYTES}.holds(addr, 0);
-}
+bool run_on_stack(const RunCtx& run, u64 addr) noexcept { return stack_range(run).holds(addr, 0); }
 
 AddrRange run_packet(const RunCtx& run) noexcept {
   const auto between = [](const u8* from, const u8* to) {
@@ -131,8 +136,26 @@ const MapDesc* run_value_map(RunCtx& run, u64 addr, u64 size) noexcept {
   return nullptr;
 }
 
+namespace {
+
+/// In any map of the session. Compiled code has its address from a map that the verifier has seen, and may be back in a program that is
+/// not run.prog: a function of it has made a tail call and has returned. It also makes lookups in maps of maps that nobody notes.
+const MapDesc* session_value_map(const RunCtx& run, u64 addr, u64 size) noexcept {
+  const RomHeader& rom = *run.op.window.rom;
+  const u32 n = load_acquire(&rom.nr_maps);
+  for (u32 i = 0; i < n && i < MAX_LISTED_MAPS; ++i) {
+    // Pairs with the release in WindowHost::note_map(). The run's slot keeps what is found.
+    const MapDesc* map = load_acquire(&rom.maps[i]);
+    if (map != nullptr && map_holds(map, addr, size)) return map;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 RobustLock* run_value_lock(RunCtx& run, u64 addr) noexcept {
   const MapDesc* map = run_value_map(run, addr, sizeof(u32));
+  if (map == nullptr && run.native_sp != 0) map = session_value_map(run, addr, sizeof(u32));
   if (map == nullptr || !has_spin_lock(*map)) return nullptr;
   const u64 value = addr - static_cast<u32>(map->fields->spin_lock_off);
   // The whole value lies around it only when it begins there.
@@ -169,7 +192,8 @@ AddrRange kernel_range(const RunCtx& run, u64 addr) noexcept {
       run.kernel,
       {reinterpret_cast<u64>(run.ctx), run.ctx_size},
       run_packet(run),
-      {reinterpret_cast<u64>(run.stack), (run.frame + 1) * u64{RUN_FRAME_BYTES}},
+      {rom.code_base, rom.code_size},
+      stack_range(run),
   };
   for (const AddrRange& range : ranges)
     if (addr - range.addr < range.len) return range;

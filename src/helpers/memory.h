@@ -33,8 +33,8 @@ s64 run_const_string(RunCtx& run, u64 addr) noexcept;
 /// Discards every reservation that is still open. Called at the end of a run.
 void run_discard_reservations(RunCtx& run) noexcept;
 
-/// The stretch of "kernel" memory that `addr` lies in: the session window, the run's extra range, context or stack. len 0: not
-/// kernel memory.
+/// The stretch of "kernel" memory that `addr` lies in: the session window, the run's extra range, context or stack (compiled code's: from
+/// here up to where the run began). len 0: not kernel memory.
 AddrRange kernel_range(const RunCtx& run, u64 addr) noexcept;
 
 }  // namespace skep

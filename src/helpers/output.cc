@@ -16,12 +16,9 @@ void wake(RunCtx& run, bool futex_wake) noexcept {
   if (futex_wake) run.env->futex_wake_host(run.env);
 }
 
-u64 ringbuf_close(RunCtx& run, u64 arg, u64 flags, bool discard) noexcept {
-  void* sample = reinterpret_cast<void*>(arg);
-  const RingDesc* ring = ringbuf_of(run.op, sample);
-  if (ring == nullptr) return 0;  // refused by the proto before we are called
+u64 close_record(RunCtx& run, u64 sample, u64 flags, bool discard) noexcept {
   bool futex_wake = false;
-  ringbuf_commit(run.op, ring, sample, flags, discard, &futex_wake);
+  ringbuf_close(run.op, reinterpret_cast<void*>(sample), flags, discard, &futex_wake);
   wake(run, futex_wake);
   return 0;
 }
@@ -55,10 +52,10 @@ u64 bpf_ringbuf_reserve(RunCtx& run, u64 map, u64 size, u64 flags, u64, u64) noe
 }
 
 u64 bpf_ringbuf_submit(RunCtx& run, u64 sample, u64 flags, u64, u64, u64) noexcept {
-  return ringbuf_close(run, sample, flags, false);
+  return close_record(run, sample, flags, false);
 }
 u64 bpf_ringbuf_discard(RunCtx& run, u64 sample, u64 flags, u64, u64, u64) noexcept {
-  return ringbuf_close(run, sample, flags, true);
+  return close_record(run, sample, flags, true);
 }
 u64 bpf_ringbuf_query(RunCtx&, u64 map, u64 flags, u64, u64, u64) noexcept { return ringbuf_query(as_map(map)->ring, flags); }
 

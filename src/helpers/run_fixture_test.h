@@ -152,6 +152,7 @@ class RunFixture : public ::testing::Test {
     run_->held_lock = nullptr;
     run_->keys = nullptr;
     run_->n_inner_maps = 0;
+    run_->native_sp = 0;
     return *run_;
   }
 

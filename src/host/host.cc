@@ -54,6 +54,13 @@ const RingDesc* ring_of(const File& file) {
   return event != nullptr ? event->ring : nullptr;
 }
 
+/// Where runs and clients find that the map lives; ~0: nowhere.
+u32 listed_at(const RomHeader& rom, const MapDesc* desc) {
+  for (u32 i = 0; i < rom.nr_maps; ++i)
+    if (rom.maps[i] == desc) return i;
+  return ~0u;
+}
+
 /// Set for the length of slot recovery: which window's maps are alive.
 thread_local WindowHost* recovering = nullptr;
 MapDesc* find_live_map(const Window&, u64 addr) noexcept {
@@ -117,6 +124,8 @@ Result<std::unique_ptr<Host>> Host::create(const HostOptions& options) {
   setrlimit(RLIMIT_NOFILE, &nofile);
   signal(SIGPIPE, SIG_IGN);
   std::unique_ptr<Host> host(new Host(TRY(WindowHost::create(options.nr_cpus)), options));
+  host->kernel_.jit = options.jit;
+  if (options.perf_map) host->perf_maps_ = PerfMaps("/tmp");
   if (!host->files_.create()) return Errno(errno);
   host->libc_ = TRY(PatchedLibc::build());
   int pipe_fds[2];
@@ -353,6 +362,7 @@ Reply Host::hello(Client& client, const Request& request) {
     client.owner = index;
   }
   client.owner_id = owners_[client.owner].id;
+  perf_maps_.add_process(client.who.pid);
   // A fork child has its parent's mappings: what they hold, it holds.
   if ((request.head.a[0] & HELLO_EXEC) == 0 && request.head.a[3] != 0)
     for (auto& [fd, parent] : clients_) {
@@ -370,6 +380,8 @@ Reply Host::hello(Client& client, const Request& request) {
   h.ram_size = rom->ram_size;
   h.ring_base = rom->ring_base;
   h.ring_size = rom->ring_size;
+  h.code_base = rom->code_base;
+  h.code_size = rom->code_size;
   h.owner = owners_[client.owner].id;
   h.text_vaddr = libc_.text_vaddr;
   h.text_size = libc_.text_size;
@@ -386,6 +398,7 @@ Reply Host::hello(Client& client, const Request& request) {
     reply.fds.push_back(dup_of(w.rom_fd()));
     reply.fds.push_back(dup_of(w.ram_fd()));
     reply.fds.push_back(dup_of(libc_.image.get()));
+    if (w.has_code()) reply.fds.push_back(dup_of(w.code_fd()));
   }
   return reply;
 }
@@ -415,6 +428,7 @@ Reply Host::call_bpf(Client& client, const Request& request, RemoteCaller& calle
   }
   slot_release(slot);
   if (reply.rc < 0 || ctx.new_file == nullptr) return reply;
+  if (const auto prog = object_as<Prog>(ctx.new_file->object); prog != nullptr && r.a[0] == BPF_PROG_LOAD) perf_maps_.add_program(*prog);
   Result<UniqueFd> fd = make_fd(ctx.new_file);
   if (!fd.ok()) return failed(fd.error().value());
   reply.fds.push_back(std::move(*fd));
@@ -532,6 +546,8 @@ Reply Host::identify(const Request& request, RemoteCaller&) {
     o.kind = m->desc->ring != nullptr ? WireObjectKind::RingMap : WireObjectKind::Map;
     o.id = m->id;
     o.ring = reinterpret_cast<u64>(m->desc->ring);
+    o.desc = reinterpret_cast<u64>(m->desc);
+    o.listed = listed_at(*kernel_.window().rom(), m->desc);
   } else if (const auto p = object_as<Prog>(ref)) {
     o.kind = WireObjectKind::Prog;
     o.id = p->id;
@@ -604,7 +620,7 @@ void Host::recover_slots(OwnerId owner) {
   recovering = &kernel_.window();
   for (u32 i = 0; i < MAX_RUN_SLOTS; ++i) {
     RunSlot* slot = &w.ram->slots[i];
-    if (load_acquire(&slot->owner) != owner) continue;
+    if (process_of(load_acquire(&slot->owner)) != owner) continue;
     // A run that found no free virtual CPU may have written to any CPU's ring.
     for (u32 cpu = 0; cpu < w.rom->nr_cpus; ++cpu)
       if (i == cpu || i >= w.rom->nr_cpus) perf_ring_recover(w, cpu);

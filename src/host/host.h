@@ -7,6 +7,7 @@
 
 #include "host/connection.h"
 #include "host/patched_libc.h"
+#include "host/perf_map.h"
 #include "host/virtual_files.h"
 #include "objects/objects.h"
 #include "objects/pins.h"
@@ -18,6 +19,8 @@ struct HostOptions {
   std::string session_dir;  ///< exists, private; gets `ctl` and `root/`
   u64 token[2] = {};        ///< what another user's process has to show
   u32 nr_cpus = 1;
+  bool jit = true;          ///< compile programs
+  bool perf_map = false;    ///< write /tmp/perf-PID.map
 };
 
 class Host {
@@ -97,6 +100,7 @@ class Host {
   VirtualFiles files_;
   PinStore pins_;
   PatchedLibc libc_;
+  PerfMaps perf_maps_;
   UniqueFd epoll_, deaths_, listener_, liveness_, doorbell_event_, trace_fifo_;
   std::unordered_map<int, Client> clients_;   ///< by connection fd
   std::unordered_map<int, Pipe> pipes_;       ///< by write end

@@ -15,6 +15,11 @@
 #define SKEP_ON_STEP(run, pc, regs) static_cast<void>(0)
 #endif
 
+/// And those that must not depend on what a frame holds at first.
+#ifndef SKEP_NEW_FRAME
+#define SKEP_NEW_FRAME(bytes, size) zero_bytes(bytes, size)
+#endif
+
 namespace skep {
 namespace {
 
@@ -105,7 +110,7 @@ class Machine {
 
   void enter(u32 frame) noexcept {
     run_.frame = frame;
-    zero_bytes(run_.stack[frame], RUN_FRAME_BYTES);
+    SKEP_NEW_FRAME(run_.stack[frame], RUN_FRAME_BYTES);
     if (run_.check_uninit) zero_bytes(run_.written[frame], sizeof run_.written[frame]);
     frames_[frame].may_goto_left = BPF_MAX_LOOPS;
     regs_[BPF_REG_FP] = frame_pointer(frame);
@@ -372,6 +377,7 @@ u64 interp_run(RunCtx& run) noexcept {
   run.held_lock = nullptr;
   run.keys = nullptr;
   run.n_inner_maps = 0;
+  run.native_sp = 0;
   const ProgImage* const first = run.prog;
   Machine machine(run);
   run.call_func = call_back;

@@ -84,6 +84,7 @@ struct Value {
   /// might change what it reads. Users: arg[1] of Add, Sub, And, Or, Xor, Mul; arg[0] or arg[1] of Branch and of Select's comparison (one
   /// of them). Its size is the user's width; in comparisons with a Const that fits, unsigned or for equality, also 1 and 2.
   bool folded = false;
+  bool nonzero = false;   ///< known not to be zero: an address
   BlockId block = NONE;
   u32 insn = 0;           ///< the BPF instruction it comes from
   u32 uses = 0;           ///< as counted by count_uses()
@@ -100,6 +101,7 @@ struct Block {
   bool unlikely = false;  ///< laid out behind the others
 };
 
+/// Const, FrameAddr, FuncAddr and Param stand at the beginning of the entry, one value for each: they are made where they are needed.
 /// One function of the program. Blocks stand in the order they are to be laid out in, the entry first; every value is reachable from it.
 struct Function {
   std::vector<Value> values;

@@ -13,4 +13,15 @@ using JitFn = u64(RunCtx* run, u64 r1, u64 r2, u64 r3, u64 r4, u64 r5) noexcept;
 /// REQUIRES: as interp_run().
 u64 run_program(RunCtx& run) noexcept;
 
+/// Cleared by a process that may not map CODE: it interprets.
+extern bool code_is_mapped;
+
+// What compiled code calls, see jit/gates.h.
+
+/// Ends the run from the middle, as run.fault says.
+[[noreturn]] void end_run(RunCtx* run) noexcept;
+/// bpf_tail_call(): the program to go on with, or null. A program without code is interpreted from there on, with MAX_TAIL_CALL_CNT tail
+/// calls of its own.
+JitFn* tail_call(RunCtx* run, u64 map, u64 index) noexcept;
+
 }  // namespace skep

@@ -1,9 +1,7 @@
 // HASH and PERCPU_HASH. Linux: kernel/bpf/hashtab.c. BPF_F_NO_PREALLOC only changes the flags a client reads back and mem_usage:
 // untouched memory of the window costs nothing anyway.
-#include "maps/hash_key.h"
-#include "maps/hash_write.h"
+#include "maps/hash_next.h"
 #include "maps/kinds.h"
-#include "maps/special_fields.h"
 
 namespace skep {
 namespace {
@@ -14,105 +12,79 @@ constexpr u32 MAX_COPIES = 64;
 bool percpu_type(u32 type) noexcept { return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH; }
 bool lru_type(u32 type) noexcept { return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH; }
 
+u32 bucket_count(u32 max_entries, u32 elem_size) noexcept {
+  if (elem_size > MAX_LOCAL_SIZE) return static_cast<u32>(roundup_pow_of_two(max_entries));
+  const u64 n = (max_entries * LOCAL_LOAD_DEN + LOCAL_LOAD_NUM - 1) / LOCAL_LOAD_NUM;
+  const u64 least = max_entries < 4 ? max_entries : 4;
+  return static_cast<u32>(n < least ? least : n);
+}
+u64 pool_offset(const MapDesc& d) noexcept { return round_up<u64>(sizeof(HtabState) + Htab::summary_words(d.n_buckets) * 8, 64); }
+u64 buckets_offset(const MapDesc& d) noexcept { return round_up<u64>(pool_offset(d) + d.n_elems * node_bytes(d.elem_size), 64); }
+
 /// Linux: hashtab.c:htab_map_alloc()
 long hash_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
   const bool percpu = percpu_type(spec.type);
   if (spec.max_entries > 1u << 31) return -E2BIG;
-  const u64 n_buckets = roundup_pow_of_two(spec.max_entries);
-  if (n_buckets > 0xffffffffu / SIZEOF_BUCKET) return -E2BIG;
+  if (roundup_pow_of_two(spec.max_entries) > 0xffffffffu / SIZEOF_BUCKET) return -E2BIG;
   static_assert((1ULL << 27) * SIZEOF_BUCKET <= 0xffffffffu && (1ULL << 28) * SIZEOF_BUCKET > 0xffffffffu);
-  static_assert((1u << 27) + MAX_RUN_SLOTS < (1u << FreeHead::INDEX_BITS));  // so n_elems + 1 fits a FreeHead
+  static_assert((1u << 27) + MAX_RUN_SLOTS < (1u << TaggedWord::VALUE_BITS));  // so n_elems + 1 fits a TaggedWord
+  static_assert(8ULL << 27 < INTENT_POOL);                                     // so all local elements have a name
   layout_common(spec, nr_cpus, out);
-  out->n_buckets = static_cast<u32>(n_buckets);
   out->n_elems = spec.max_entries + (percpu ? 0 : MAX_RUN_SLOTS);
-  out->elem_value_off = static_cast<u32>(sizeof(HashElem)) + round_up(spec.key_size, 8);
+  out->elem_value_off = round_up(static_cast<u32>(sizeof(HtabElem)) + spec.key_size, 8);
   out->elem_size = out->elem_value_off + out->value_stride * (percpu ? nr_cpus : 1);
-  const u64 bytes = sizeof(HashState) + n_buckets * sizeof(HashBucket) + static_cast<u64>(out->n_elems) * out->elem_size;
-  out->ram_bytes = round_up<u64>(bytes, PAGE_SIZE);
+  out->n_buckets = bucket_count(spec.max_entries, out->elem_size);
+  out->ram_bytes = round_up<u64>(buckets_offset(*out) + out->n_buckets * bucket_bytes(out->elem_size), PAGE_SIZE);
   return out->ram_bytes > RAM_SIZE ? -ENOMEM : 0;
 }
 
 void hash_init(const Window&, MapDesc* desc) noexcept {
+  if ((desc->map_flags & BPF_F_ZERO_SEED) != 0) desc->hash_seed = 0;
   desc->state = desc->ram;
-  desc->buckets = desc->ram + sizeof(HashState);
-  desc->elems = desc->ram + sizeof(HashState) + static_cast<u64>(desc->n_buckets) * sizeof(HashBucket);
-  store_release(&static_cast<HashState*>(desc->state)->free_head, FreeHead{1, 0, 0}.pack());
+  desc->elems = desc->ram + pool_offset(*desc);
+  desc->buckets = desc->ram + buckets_offset(*desc);
+  store_release(&static_cast<HtabState*>(desc->state)->free_head, TaggedWord{1, 0, 0}.pack());
 }
 
 u64 hash_usage_now(const MapDesc& desc) noexcept { return hash_mem_usage(desc, hash_live(desc)); }
 
-u32 hash_of(const MapDesc* desc, const void* key) noexcept {
-  return hash_key(key, desc->key_size, (desc->map_flags & BPF_F_ZERO_SEED) != 0 ? 0 : desc->hash_seed);
-}
-
-/// A bucket's lock for as long as this lives. REQUIRES before the end of it: the intent is cleared.
-class LockedBucket {
- public:
-  LockedBucket(const OpCtx& ctx, const HashTable& t, u32 hash) noexcept
-      : lock_(&t.bucket(hash)->lock), held_(robust_trylock(ctx.window, lock_, ctx.slot)) {}
-  ~LockedBucket() {
-    if (held_) robust_unlock(lock_);
-  }
-  LockedBucket(const LockedBucket&) = delete;
-  LockedBucket& operator=(const LockedBucket&) = delete;
-  /// False: another live run holds it. Linux: hashtab.c:htab_lock_bucket() answers -EBUSY for that.
-  bool held() const noexcept { return held_; }
-
- private:
-  RobustLock* lock_;
-  bool held_;
-};
-
 void* hash_lookup(const OpCtx& ctx, MapDesc* desc, const void* key) noexcept {
-  const HashTable t{desc};
-  SeenElem seen;
-  u64 budget = t.walk_budget();
-  if (find(t, key, hash_of(desc, key), &seen, &budget) != Walk::Found) return nullptr;
-  return t.value(seen.elem) + (t.per_cpu() ? static_cast<u64>(ctx.cpu) * desc->value_stride : 0);
+  u8* value;
+  switch (desc->key_size) {
+    case 4: value = hash_lookup_value<4>(desc, key); break;
+    case 8: value = hash_lookup_value<8>(desc, key); break;
+    case 16: value = hash_lookup_value<16>(desc, key); break;
+    default: value = hash_lookup_value<0>(desc, key);
+  }
+  if (value == nullptr || !Htab{desc}.per_cpu()) return value;
+  return value + static_cast<u64>(ctx.cpu) * desc->value_stride;
 }
 
-/// BPF_F_LOCK on a present key: into the element, under the value's lock.
-long hash_put_in_place(const OpCtx& ctx, const HashTable& t, const LinkedElem& old, const NewValue& value) noexcept {
-  u8* to = t.value(old.elem);
-  const LockedValue lock(ctx, *t.desc, to);
-  if (!lock.held()) return -EBUSY;
-  copy_map_value(*t.desc, to, value.bytes, t.desc->value_size);
-  return 0;
-}
-
-/// Linux: hashtab.c:htab_map_update_elem(), __htab_percpu_map_update_elem(): flags, bucket, check_flags(), space.
-long hash_put(const OpCtx& ctx, MapDesc* desc, const void* key, const NewValue& value, u64 flags) noexcept {
-  const u64 plain = flags & ~BPF_F_LOCK;
-  if (plain > BPF_EXIST || (plain != flags && !has_spin_lock(*desc))) return -EINVAL;
-  const HashWriter w(ctx.window, desc, ctx.slot);
-  const u32 hash = hash_of(desc, key);
-  const LockedBucket bucket(ctx, w.table, hash);
-  if (!bucket.held()) return -EBUSY;
-  const LinkedElem old = find_locked(w.table, key, hash);
-  if (old.link != nullptr && plain == BPF_NOEXIST) return -EEXIST;
-  if (old.link == nullptr && plain == BPF_EXIST) return -ENOENT;
-  if (old.link == nullptr) return hash_insert(w, key, hash, value);
-  if (plain != flags) return hash_put_in_place(ctx, w.table, old, value);
-  hash_replace(w, old, key, hash, value);
-  return 0;
+long hash_put_any(const OpCtx& ctx, MapDesc* desc, const void* key, const NewValue& value, u64 flags) noexcept {
+  switch (desc->key_size) {
+    case 4: return hash_put<4>(ctx, desc, key, value, flags);
+    case 8: return hash_put<8>(ctx, desc, key, value, flags);
+    case 16: return hash_put<16>(ctx, desc, key, value, flags);
+    default: return hash_put<0>(ctx, desc, key, value, flags);
+  }
 }
 
 long hash_update(const OpCtx& ctx, MapDesc* desc, const void* key, const void* value, u64 flags) noexcept {
-  return hash_put(ctx, desc, key, {value, false, ctx.cpu}, flags);
+  return hash_put_any(ctx, desc, key, {value, false, ctx.cpu}, flags);
 }
 long hash_write_value(const OpCtx& ctx, MapDesc* desc, const void* key, const void* value, u64 flags) noexcept {
-  return hash_put(ctx, desc, key, {value, true, 0}, flags);
+  return hash_put_any(ctx, desc, key, {value, true, 0}, flags);
 }
 
 /// The element's value or values, as user space gets to see them.
-void show_values(const HashTable& t, HashElem* e, void* to) noexcept {
+void show_values(const Htab& t, HtabElem* e, void* to) noexcept {
   const MapDesc& d = *t.desc;
   if (!t.per_cpu()) return show_map_value(d, to, t.value(e), d.value_size);
   for (u64 at = 0; at < static_cast<u64>(d.value_stride) * d.nr_cpus; at += d.value_stride)
     show_map_value(d, static_cast<u8*>(to) + at, t.value(e) + at, d.value_stride);
 }
 /// -EBUSY when `flags` ask for the value's lock and it is not to be had.
-long show_values_locked(const OpCtx& ctx, const HashTable& t, HashElem* e, void* to, u64 flags) noexcept {
+long show_values_locked(const OpCtx& ctx, const Htab& t, HtabElem* e, void* to, u64 flags) noexcept {
   if (flags == 0) {
     show_values(t, e, to);
     return 0;
@@ -124,98 +96,76 @@ long show_values_locked(const OpCtx& ctx, const HashTable& t, HashElem* e, void*
 }
 bool read_flags_ok(const MapDesc& desc, u64 flags) noexcept { return flags == 0 || (flags == BPF_F_LOCK && has_spin_lock(desc)); }
 
-/// Erases; copies the value out first when `value` is not null.
-long hash_remove(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
-  const HashWriter w(ctx.window, desc, ctx.slot);
-  const u32 hash = hash_of(desc, key);
-  const LockedBucket bucket(ctx, w.table, hash);
+long hash_erase_key(const OpCtx& ctx, MapDesc* desc, const void* key) noexcept {
+  switch (desc->key_size) {
+    case 4: return hash_delete<4>(ctx, desc, key);
+    case 8: return hash_delete<8>(ctx, desc, key);
+    case 16: return hash_delete<16>(ctx, desc, key);
+    default: return hash_delete<0>(ctx, desc, key);
+  }
+}
+
+/// Copies the value out and, where `erase` says so, erases. Under the bucket's lock.
+long read_locked(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags, bool erase) noexcept {
+  const Htab t{desc};
+  const KeyHash h = t.hash(key);
+  HtabBucket* b = t.bucket(h);
+  const LockedBucket bucket(ctx, b);
   if (!bucket.held()) return -EBUSY;
-  const LinkedElem old = find_locked(w.table, key, hash);
-  if (old.link == nullptr) return -ENOENT;
-  if (value != nullptr)
-    if (const long err = show_values_locked(ctx, w.table, old.elem, value, flags); err != 0) return err;
-  hash_erase(w, old);
+  const FoundElem found = find_locked<0>(t, b, key, h.tag());
+  if (found.elem == nullptr) return -ENOENT;
+  if (const long err = show_values_locked(ctx, t, found.elem, value, flags); err != 0) return err;
+  if (erase) hash_erase({ctx.window, desc, ctx.slot}, b, h.bucket(desc->n_buckets), found);
   return 0;
 }
 
-long hash_delete(const OpCtx& ctx, MapDesc* desc, const void* key) noexcept { return hash_remove(ctx, desc, key, nullptr, 0); }
 long hash_take_value(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
-  return read_flags_ok(*desc, flags) ? hash_remove(ctx, desc, key, value, flags) : -EINVAL;
-}
-
-long read_locked(const OpCtx& ctx, const HashTable& t, const void* key, u32 hash, void* value, u64 flags) noexcept {
-  const LockedBucket bucket(ctx, t, hash);
-  if (!bucket.held()) return -EBUSY;
-  const LinkedElem found = find_locked(t, key, hash);
-  if (found.link == nullptr) return -ENOENT;
-  return show_values_locked(ctx, t, found.elem, value, flags);
+  return read_flags_ok(*desc, flags) ? read_locked(ctx, desc, key, value, flags, true) : -EINVAL;
 }
 
 long hash_read_value(const OpCtx& ctx, MapDesc* desc, const void* key, void* value, u64 flags) noexcept {
   if (!read_flags_ok(*desc, flags)) return -EINVAL;
-  const HashTable t{desc};
-  const u32 hash = hash_of(desc, key);
+  const Htab t{desc};
+  const KeyHash h = t.hash(key);
   u64 budget = t.walk_budget();
   // With BPF_F_LOCK the bucket is locked too, so that the lock that is taken is of an element that stays.
   for (u32 i = 0; i < MAX_COPIES && flags == 0; ++i) {
-    SeenElem seen;
-    const Walk walk = find(t, key, hash, &seen, &budget);
+    SeenHtabElem seen;
+    const Walk walk = find<0>(t, key, h, &seen, &budget);
     if (walk == Walk::Absent) return -ENOENT;
     if (walk == Walk::GaveUp) break;
     show_values(t, seen.elem, value);
     if (still_same(seen.elem, seen.gen)) return 0;
   }
-  return read_locked(ctx, t, key, hash, value, flags);
+  return read_locked(ctx, desc, key, value, flags, false);
 }
 
-/// Copies the key that `link` leads to. False: recycled meanwhile.
-bool copy_key(const HashTable& t, u64 link, void* next) noexcept {
-  const HashElem* e = t.elem(link_index1(link));
-  if (e == nullptr) return false;
-  copy_bytes(next, t.key(e), t.desc->key_size);
-  return still_same(e, link_gen(link));
-}
-
-/// First key of the buckets from `first` on.
-long first_key_from(const HashTable& t, u64 first, void* next, u64* budget) noexcept {
-  const HashBucket* buckets = static_cast<const HashBucket*>(t.desc->buckets);
-  for (u64 i = first; i < t.desc->n_buckets; ++i) {
-    for (u64 link = load_acquire(&buckets[i].head); link_index1(link) != 0; link = load_acquire(&buckets[i].head)) {
-      if (copy_key(t, link, next)) return 0;
-      if (*budget == 0) return -EBUSY;
-      --*budget;
-    }
-  }
-  return -ENOENT;
-}
-
-/// Linux: hashtab.c:htab_map_get_next_key(). Order: buckets, and chains from their heads. As positions in a chain never change, a
-/// walk from key to key meets every key that stays.
-long hash_get_next_key(const OpCtx&, MapDesc* desc, const void* key, void* next) noexcept {
-  const HashTable t{desc};
-  u64 budget = t.walk_budget();
-  if (key == nullptr) return first_key_from(t, 0, next, &budget);
-  const u32 hash = hash_of(desc, key);
-  for (;;) {
-    SeenElem seen;
-    const Walk walk = find(t, key, hash, &seen, &budget);
-    if (walk == Walk::GaveUp) return -EBUSY;
-    if (walk == Walk::Absent) return first_key_from(t, 0, next, &budget);
-    if (link_index1(seen.next) == 0) return first_key_from(t, (hash & (desc->n_buckets - 1)) + 1ULL, next, &budget);
-    if (copy_key(t, seen.next, next)) return 0;
-  }
+/// Where in an element `addr` lies; elem_size or more: in none.
+u64 offset_in_elem(const MapDesc* desc, u64 addr) noexcept {
+  const u64 in_pool = addr - reinterpret_cast<u64>(desc->elems), node = node_bytes(desc->elem_size);
+  if (in_pool < desc->n_elems * node) return in_pool % node - __builtin_offsetof(HtabNode, elem);
+  const u64 in_buckets = addr - reinterpret_cast<u64>(desc->buckets), bucket = bucket_bytes(desc->elem_size);
+  if (!Htab{const_cast<MapDesc*>(desc)}.has_local() || in_buckets >= desc->n_buckets * bucket) return ~0ULL;
+  const u64 in_bucket = in_buckets % bucket - sizeof(HtabBucket);
+  return in_bucket < u64{LOCAL_ELEMS} * desc->elem_size ? in_bucket % desc->elem_size : ~0ULL;
 }
 
 bool hash_holds_value(const MapDesc* desc, u64 addr, u64 size) noexcept {
-  const u64 off = addr - reinterpret_cast<u64>(desc->elems);
-  if (off >= static_cast<u64>(desc->n_elems) * desc->elem_size) return false;
-  const u64 in_elem = off % desc->elem_size;
-  if (in_elem < desc->elem_value_off) return false;
+  const u64 in_elem = offset_in_elem(desc, addr);
+  if (in_elem < desc->elem_value_off || in_elem >= desc->elem_size) return false;
   const u64 within = (in_elem - desc->elem_value_off) % desc->value_stride;
   return within < desc->value_size && size <= desc->value_size - within;
 }
 
 }  // namespace
+
+long hash_put_in_place(const OpCtx& ctx, const Htab& t, const FoundElem& old, const NewValue& value) noexcept {
+  u8* to = t.value(old.elem);
+  const LockedValue lock(ctx, *t.desc, to);
+  if (!lock.held()) return -EBUSY;
+  copy_map_value(*t.desc, to, value.bytes, t.desc->value_size);
+  return 0;
+}
 
 long hash_alloc_check(const MapSpec& spec) noexcept {
   constexpr u32 known = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ACCESS_MASK | BPF_F_ZERO_SEED;
@@ -247,12 +197,9 @@ u64 hash_mem_usage(const MapDesc& desc, u64 live) noexcept {
 }
 
 u64 hash_live(const MapDesc& desc) noexcept {
-  const auto* state = static_cast<const HashState*>(desc.state);
-  u64 sum = 0;
-  for (const HashSlot& s : state->slots) sum += load_relaxed(&s.live);
-  // Summed while others work, or scribbled over: never more than can be.
-  if (static_cast<s64>(sum) < 0) return 0;
-  return sum < desc.max_entries ? sum : desc.max_entries;
+  // Where somebody has scribbled over it: never more than can be.
+  const u32 live = TaggedWord::unpack(load_relaxed(&static_cast<const HtabState*>(desc.state)->live)).value;
+  return live < desc.max_entries ? live : desc.max_entries;
 }
 
 const MapOps HASH_OPS = {
@@ -265,7 +212,7 @@ const MapOps HASH_OPS = {
     .mem_usage = hash_usage_now,
     .lookup = hash_lookup,
     .update = hash_update,
-    .erase = hash_delete,
+    .erase = hash_erase_key,
     .get_next_key = hash_get_next_key,
     .read_value = hash_read_value,
     .write_value = hash_write_value,
@@ -286,7 +233,7 @@ const MapOps PERCPU_HASH_OPS = {
     .mem_usage = hash_usage_now,
     .lookup = hash_lookup,
     .update = hash_update,
-    .erase = hash_delete,
+    .erase = hash_erase_key,
     .get_next_key = hash_get_next_key,
     .read_value = hash_read_value,
     .write_value = hash_write_value,

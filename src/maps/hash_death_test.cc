@@ -23,7 +23,8 @@ struct Image {
 
 class Lab {
  public:
-  explicit Lab(u32 type, u32 n_buckets) : m(tw.create(type, 4, 8, 4)) {
+  Lab(u32 type, u32 value_size, u32 n_buckets, u32 max_entries) : m(tw.create(type, 4, value_size, max_entries)) {
+    EXPECT_LE(n_buckets, m.desc->n_buckets);
     m.desc->n_buckets = n_buckets;
     tw.ctx(DYING);
     tw.ctx(OTHER);
@@ -61,7 +62,7 @@ class Lab {
 
   /// A key of another bucket than KEY's (the n-th).
   u32 other_key(u32 n) const {
-    auto bucket = [&](u32 k) { return hash_key(&k, 4, m.desc->hash_seed) & (m.desc->n_buckets - 1); };
+    auto bucket = [&](u32 k) { return Htab{m.desc}.bucket(Htab{m.desc}.hash<4>(&k)); };
     for (u32 k = 100;; ++k)
       if (bucket(k) != bucket(KEY) && n-- == 0) return k;
   }
@@ -76,6 +77,7 @@ struct Scenario {
   std::function<void(const Lab&)> setup;
   std::function<long(const Lab&, const OpCtx&)> op;
   long result;
+  u32 max_entries = 4;
 };
 void PrintTo(const Scenario& s, std::ostream* os) { *os << s.name; }
 
@@ -88,6 +90,10 @@ long take_value(const Lab& lab, const OpCtx& c) {
 }
 void put(const Lab& lab, u32 slot, u32 key) { ASSERT_EQ(lab.m.put(lab.tw.ctx(slot), key, key), 0); }
 void del(const Lab& lab, u32 slot, u32 key) { ASSERT_EQ(lab.m.erase(lab.tw.ctx(slot), key), 0); }
+
+void crowd(const Lab& lab, u32 n) {
+  for (u32 k = 0; k < n; ++k) put(lab, OTHER, 10 + k);
+}
 
 const Scenario SCENARIOS[] = {
     {"insert_first", 4, [](const Lab&) {}, insert_or_replace, 0},
@@ -158,11 +164,45 @@ const Scenario SCENARIOS[] = {
      erase, 0},
     {"erase_absent", 4, [](const Lab& l) { put(l, OTHER, 5); }, erase, -ENOENT},
     {"take_value", 4, [](const Lab& l) { put(l, OTHER, KEY); }, take_value, 0},
+    // More keys than local elements: the last ones are chained, whatever the size of values.
+    {"insert_behind_locals", 1, [](const Lab& l) { crowd(l, LOCAL_LIVE + 2); }, insert_or_replace, 0, LOCAL_LIVE + 4},
+    {"replace_behind_locals", 1,
+     [](const Lab& l) {
+       crowd(l, LOCAL_LIVE);
+       put(l, OTHER, KEY);
+       put(l, OTHER, 50);
+     },
+     insert_or_replace, 0, LOCAL_LIVE + 4},
+    {"erase_behind_locals", 1,
+     [](const Lab& l) {
+       crowd(l, LOCAL_LIVE);
+       put(l, OTHER, KEY);
+       put(l, OTHER, 50);
+     },
+     erase, 0, LOCAL_LIVE + 4},
+    {"erase_before_chained", 1,
+     [](const Lab& l) {
+       put(l, OTHER, KEY);
+       crowd(l, LOCAL_LIVE + 2);
+     },
+     erase, 0, LOCAL_LIVE + 4},
+    {"insert_in_a_gap_before_chained", 1,
+     [](const Lab& l) {
+       crowd(l, LOCAL_LIVE + 2);
+       del(l, OTHER, 12);
+     },
+     insert_or_replace, 0, LOCAL_LIVE + 4},
+    {"insert_when_full_behind_locals", 1, [](const Lab& l) { crowd(l, LOCAL_LIVE + 4); }, insert_or_replace, -E2BIG, LOCAL_LIVE + 4},
 };
 
-class Death : public testing::TestWithParam<std::tuple<u32, Scenario>> {
+/// Kind, size of values, scenario.
+using DeathParam = std::tuple<u32, u32, Scenario>;
+constexpr u32 SMALL = 8, LARGE = 100;  ///< LARGE: no local elements
+
+class Death : public testing::TestWithParam<DeathParam> {
  protected:
-  Death() : lab(std::get<0>(GetParam()), std::get<1>(GetParam()).n_buckets) {
+  Death() : lab(std::get<0>(GetParam()), std::get<1>(GetParam()), scenario().n_buckets, scenario().max_entries) {
+    EXPECT_EQ(Htab{lab.m.desc}.has_local(), std::get<1>(GetParam()) == SMALL);
     scenario().setup(lab);
     before_image = lab.take();
     before = contents(lab.tw, lab.m);
@@ -171,7 +211,7 @@ class Death : public testing::TestWithParam<std::tuple<u32, Scenario>> {
     EXPECT_EQ(check_hash(lab.tw, lab.m.desc), "");
     lab.put_back(before_image);
   }
-  const Scenario& scenario() const { return std::get<1>(GetParam()); }
+  static const Scenario& scenario() { return std::get<2>(GetParam()); }
   std::function<void()> dying() {
     return [this] { scenario().op(lab, lab.tw.ctx(DYING)); };
   }
@@ -188,10 +228,18 @@ class Death : public testing::TestWithParam<std::tuple<u32, Scenario>> {
   std::map<u32, u64> before, after;
 };
 
-std::string scenario_name(const testing::TestParamInfo<std::tuple<u32, Scenario>>& info) {
-  return std::string(std::get<0>(info.param) == HASH ? "hash_" : "percpu_") + std::get<1>(info.param).name;
+std::string scenario_name(const testing::TestParamInfo<DeathParam>& param) {
+  const auto& [type, value_size, scenario] = param.param;
+  return std::string(type == HASH ? "hash_" : "percpu_") + (value_size == SMALL ? "" : "chains_") + scenario.name;
 }
-INSTANTIATE_TEST_SUITE_P(Each, Death, testing::Combine(testing::Values(HASH, PHASH), testing::ValuesIn(SCENARIOS)), scenario_name);
+INSTANTIATE_TEST_SUITE_P(Each, Death,
+                         testing::Combine(testing::Values(HASH, PHASH), testing::Values(SMALL), testing::ValuesIn(SCENARIOS)),
+                         scenario_name);
+// The last six are of small values only: large ones are chained in all the others.
+INSTANTIATE_TEST_SUITE_P(Chains, Death,
+                         testing::Combine(testing::Values(HASH, PHASH), testing::Values(LARGE),
+                                          testing::ValuesIn(std::begin(SCENARIOS), std::end(SCENARIOS) - 6)),
+                         scenario_name);
 
 TEST_P(Death, AtEveryInstruction) {
   const auto images = lab.images(dying());
@@ -305,8 +353,8 @@ void churn(const Window& w, const Map& m, OwnerId owner, u64 seed) {
 TEST(Kill, HundredsOfTimes) {
   for (const u32 type : {HASH, PHASH}) {
     TestWindow tw;
-    const Map m(tw.create(type, 4, 16, 48));
-    m.desc->n_buckets = 16;
+    const Map m(tw.create(type, 4, type == HASH ? 16 : 8, 48));
+    m.desc->n_buckets = 6;  // eight keys for six local elements
     constexpr u32 children = 4;
     pid_t pids[children] = {};
     Random rnd{type};

@@ -198,7 +198,7 @@ TEST(Hash, BusyBucket) {
   const Map m(tw.create(HASH, 4, 8, 1));  // one bucket
   const OpCtx c = tw.ctx(0), other = tw.ctx(1);
   ASSERT_EQ(m.put(c, 1, 1), 0);
-  HashBucket* b = HashTable{m.desc}.bucket(0);
+  HtabBucket* b = Htab{m.desc}.bucket_at(0);
   ASSERT_TRUE(robust_trylock(tw.window(), &b->lock, other.slot));
   u64 out = 0;
   u32 key = 1;

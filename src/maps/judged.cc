@@ -37,21 +37,6 @@ long cgroup_array_check(const MapSpec& s) noexcept {
   return array_alloc_check(s);
 }
 
-/// Linux: hashtab.c:htab_map_alloc()
-long lru_check(const MapSpec& s) noexcept {
-  if (const long err = hash_alloc_check(s); err != 0) return err;
-  return s.max_entries > 1u << 27 ? -E2BIG : 0;  // past that the buckets' size no longer fits 32 bits
-}
-
-/// Linux: lpm_trie.c:trie_alloc()
-long lpm_trie_check(const MapSpec& s) noexcept {
-  constexpr u32 prefix = 4, data_max = 256, node = 40;
-  return einval_unless(s.max_entries != 0 && (s.map_flags & BPF_F_NO_PREALLOC) != 0 &&
-                       only_flags(s, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ACCESS_MASK) && map_flags_access_ok(s.map_flags) &&
-                       s.key_size >= prefix + 1 && s.key_size <= prefix + data_max && s.value_size >= 1 &&
-                       s.value_size <= KMALLOC_MAX_SIZE - data_max - node);
-}
-
 /// Linux: devmap.c:dev_map_alloc_check()
 long devmap_check(const MapSpec& s) noexcept {
   if (s.max_entries == 0 || s.key_size != 4 || (s.value_size != 4 && s.value_size != 8)) return -EINVAL;
@@ -115,18 +100,11 @@ long bloom_check(const MapSpec& s) noexcept {
 
 // ---- what they look like
 
-u32 round_to_cpus(u32 entries, u32 cpus) noexcept {
-  const u64 up = (static_cast<u64>(entries) + cpus - 1) / cpus * cpus;
-  return static_cast<u32>(up <= 0xffffffffu ? up : up - cpus);
-}
-
 long empty_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
   layout_common(spec, nr_cpus, out);
   out->ram_bytes = 0;
   // Linux: devmap.c:dev_map_init_map(): programs read ifindex in place.
   if (spec.type == BPF_MAP_TYPE_DEVMAP || spec.type == BPF_MAP_TYPE_DEVMAP_HASH) out->map_flags |= BPF_F_RDONLY_PROG;
-  // Linux: hashtab.c:htab_map_alloc(): each CPU's own list gets the same share.
-  if ((spec.map_flags & BPF_F_NO_COMMON_LRU) != 0) out->max_entries = round_to_cpus(spec.max_entries, nr_cpus);
   return 0;
 }
 void empty_init(const Window&, MapDesc*) noexcept {}
@@ -145,9 +123,6 @@ u64 empty_mem_usage(const MapDesc& d) noexcept {
     case BPF_MAP_TYPE_STACK_TRACE:
       return map + 24 + roundup_pow_of_two(d.max_entries) * 8 + static_cast<u64>(d.max_entries) * (16ULL + d.value_size);
     case BPF_MAP_TYPE_CGROUP_ARRAY: return SIZEOF_BPF_ARRAY + pointers;
-    case BPF_MAP_TYPE_LRU_HASH:
-    case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_mem_usage(d, 0);
-    case BPF_MAP_TYPE_LPM_TRIE: return 0;
     case BPF_MAP_TYPE_DEVMAP: return map + 48 + pointers;
     case BPF_MAP_TYPE_DEVMAP_HASH: return map + 48 + roundup_pow_of_two(d.max_entries) * 8;
     case BPF_MAP_TYPE_CPUMAP:
@@ -201,7 +176,6 @@ struct Kind {
   Read read = refuse_read<ENOENT>;
   Update update = refuse_update<EOPNOTSUPP>;
   Erase erase = refuse_erase<EOPNOTSUPP>;
-  Read take = nullptr;
   bool per_cpu = false, inner = true, inner_same_size = false;
 };
 
@@ -211,9 +185,6 @@ constexpr Read NO_READ = refuse_read<static_cast<int>(MAP_ENOTSUPP)>;
 constexpr Kind KINDS[] = {
     {.type = BPF_MAP_TYPE_STACK_TRACE, .name = "stack_trace", .check = stack_trace_check, .update = refuse_update<EINVAL>},
     {.type = BPF_MAP_TYPE_CGROUP_ARRAY, .name = "cgroup_array", .check = cgroup_array_check, .next_key = array_get_next_key, .read = NO_READ},
-    {.type = BPF_MAP_TYPE_LRU_HASH, .name = "lru_hash", .check = lru_check, .take = refuse_read<ENOENT>},
-    {.type = BPF_MAP_TYPE_LRU_PERCPU_HASH, .name = "lru_percpu_hash", .check = lru_check, .take = refuse_read<ENOENT>, .per_cpu = true},
-    {.type = BPF_MAP_TYPE_LPM_TRIE, .name = "lpm_trie", .check = lpm_trie_check},
     {.type = BPF_MAP_TYPE_DEVMAP, .name = "devmap", .check = devmap_check, .next_key = array_get_next_key},
     {.type = BPF_MAP_TYPE_DEVMAP_HASH, .name = "devmap_hash", .check = devmap_check},
     {.type = BPF_MAP_TYPE_CPUMAP, .name = "cpumap", .check = cpumap_check, .next_key = array_get_next_key},
@@ -266,7 +237,7 @@ constexpr MapOps ops_of(const Kind& k) noexcept {
       .get_next_key = k.next_key,
       .read_value = k.read,
       .write_value = k.update,
-      .take_value = k.take,
+      .take_value = nullptr,
       .holds_value = holds_no_value,
       .mmap_size = nullptr,
       .direct_value_addr = nullptr,

@@ -189,7 +189,7 @@ TEST_F(Kinds, JudgedMapsAreEmptyAndNothingSucceeds) {
     EXPECT_FALSE(ops->holds_value(&d, 0, 0)) << ops->name;
     (void)ops->mem_usage(d);
   }
-  EXPECT_EQ(seen, 20u);
+  EXPECT_EQ(seen, 17u);
 }
 
 /// { u32 a; bpf_spin_lock lock; u64 b; 8 bytes of another special field; u32 c; bpf_refcount r }

@@ -94,7 +94,7 @@ TEST(Layout, TooMuch) {
 u64 usage(const MapSpec& s, u32 cpus) {
   MapDesc d{};
   EXPECT_EQ(map_ops(s.type)->layout(s, cpus, &d), 0);
-  std::vector<u64> state(sizeof(HashState) / 8 + 8);
+  std::vector<u64> state(sizeof(HtabState) / 8 + 8);
   d.state = reinterpret_cast<void*>(round_up<u64>(reinterpret_cast<u64>(state.data()), 64));
   return map_ops(s.type)->mem_usage(d);
 }
@@ -229,7 +229,15 @@ TEST(HoldsValue, EveryKind) {
     EXPECT_FALSE(holds(at + 1, ~0ULL));
     EXPECT_FALSE(holds(at - 1, 1));
     EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->ram) - 1, 1));
-    EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->elems) + static_cast<u64>(m.desc->n_elems) * m.desc->elem_size, 1));
+    if (type == HASH || type == PHASH) {
+      EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->elems), 1));
+      EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->buckets) - 1, 1));
+      for (u64 off = 0; off < sizeof(HtabBucket) + m.desc->elem_value_off; ++off)
+        EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->buckets) + off, 1)) << off;
+      EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->ram) + m.desc->ram_bytes, 1));
+    } else {
+      EXPECT_FALSE(holds(reinterpret_cast<u64>(m.desc->elems) + static_cast<u64>(m.desc->n_elems) * m.desc->elem_size, 1));
+    }
     EXPECT_FALSE(holds(0, 1));
   }
 }

@@ -103,49 +103,74 @@ struct Map {
   long read(const OpCtx& c, u32 key, void* value, u64 flags = 0) const { return ops->read_value(c, desc, &key, value, flags); }
 };
 
-/// Every element in exactly one place, every chain what its hash says, counts right. Empty: all is well.
+/// What check_hash() collects.
+struct HashCheck {
+  Htab t;
+  std::vector<u8> where;  ///< each pool element's place
+  u64 live = 0, chained = 0;
+
+  explicit HashCheck(MapDesc* desc) : t{desc}, where(desc->n_elems, 0) {}
+
+  std::string claim(u32 index1, u8 place) {
+    if (index1 - 1 >= where.size()) return "index out of range " + std::to_string(index1) + " in place " + std::to_string(place);
+    u8& at = where[index1 - 1];
+    if (at != 0) return "element " + std::to_string(index1 - 1) + " in places " + std::to_string(at) + " and " + std::to_string(place);
+    at = place;
+    return "";
+  }
+  std::string bucket(u32 b) {
+    HtabBucket* bucket = t.bucket_at(b);
+    u32 local = 0;
+    for (u32 i = 0; i < 8; ++i) {
+      const u32 tag = static_cast<u32>(bucket->tags >> 8 * i) & 0xff;
+      if (tag == 0) continue;
+      if (i >= LOCAL_ELEMS || !t.has_local()) return "a tag without an element";
+      const KeyHash h = t.hash(t.key(t.local(bucket, i)));
+      if (h.tag() != tag) return "tag is not the key's";
+      if (t.bucket(h) != bucket) return "in the wrong bucket";
+      ++local;
+    }
+    if (local > LOCAL_LIVE) return "no local element is free";
+    live += local;
+    for (u64 link = bucket->chain; link_index1(link) != 0;) {
+      if (auto e = claim(link_index1(link), 1); !e.empty()) return "chain: " + e;
+      ++live, ++chained;
+      HtabNode* n = t.node(link_index1(link));
+      if (n->elem.gen != link_gen(link)) return "gen of a live element is not its link's";
+      if (t.bucket(t.hash(t.key(&n->elem))) != bucket) return "chained in the wrong bucket";
+      link = n->next;
+    }
+    if ((local != 0 || bucket->chain != 0) && (*t.summary_word(b) >> b % 64 & 1) == 0) return "not in the summary";
+    return "";
+  }
+  std::string free_list() {
+    for (u32 index1 = TaggedWord::unpack(t.state()->free_head).value; index1 != 0;) {
+      if (auto e = claim(index1, 2); !e.empty()) return "free: " + e;
+      const u64 next = t.node(index1)->next & 0xffffffff;
+      index1 = next == 0xffffffff ? 0 : next != 0 ? static_cast<u32>(next) : index1 < t.desc->max_entries ? index1 + 1 : 0;
+    }
+    return "";
+  }
+};
+
+/// Every element in exactly one place, every bucket what its hash says, counts right. Empty: all is well.
 /// REQUIRES: nobody works on the map, and no slot has an intent.
 inline std::string check_hash(const TestWindow& tw, MapDesc* desc) {
-  const HashTable t{desc};
-  std::vector<u8> where(desc->n_elems, 0);
-  u64 linked = 0;
-  auto claim = [&](u32 index1, u8 place) -> std::string {
-    if (index1 - 1 >= desc->n_elems) return "index out of range " + std::to_string(index1) + " in place " + std::to_string(place);
-    if (where[index1 - 1] != 0)
-      return "element " + std::to_string(index1 - 1) + " in places " + std::to_string(where[index1 - 1]) + " and " +
-             std::to_string(place);
-    where[index1 - 1] = place;
-    return "";
-  };
-  for (u32 b = 0; b < desc->n_buckets; ++b) {
-    for (u64 link = t.bucket(b)->head; link_index1(link) != 0;) {
-      if (auto e = claim(link_index1(link), 1); !e.empty()) return "chain: " + e;
-      ++linked;
-      HashElem* e = t.elem(link_index1(link));
-      if (e->gen != link_gen(link)) return "gen of a live element is not its link's";
-      if (e->hash != hash_key(t.key(e), desc->key_size, desc->hash_seed)) return "hash is not the key's";
-      if (t.bucket(e->hash) != t.bucket(b)) return "in the wrong bucket";
-      link = e->next;
-    }
-  }
-  u64 free_count = 0;
-  for (u32 index1 = FreeHead::unpack(t.state()->free_head).index1; index1 != 0;) {
-    if (auto e = claim(index1, 2); !e.empty()) return "free: " + e;
-    ++free_count;
-    const u64 next = t.elem(index1)->next & 0xffffffff;
-    index1 = next == 0xffffffff ? 0 : next != 0 ? static_cast<u32>(next) : index1 < desc->max_entries ? index1 + 1 : 0;
-  }
-  if (!t.per_cpu()) {
-    for (u32 s = 0; s < MAX_RUN_SLOTS; ++s) {
-      RunSlot* slot = &tw.window().ram->slots[s];
-      if (slot->intent_map != 0) return "intent left";
-      if (auto e = claim(HashWriter(tw.window(), desc, slot).spare(), 3); !e.empty()) return "spare: " + e;
-    }
+  HashCheck check(desc);
+  for (u32 b = 0; b < desc->n_buckets; ++b)
+    if (auto e = check.bucket(b); !e.empty()) return e;
+  if (auto e = check.free_list(); !e.empty()) return e;
+  for (u32 s = 0; s < MAX_RUN_SLOTS; ++s) {
+    RunSlot* slot = &tw.window().ram->slots[s];
+    if (slot->intent_map != 0) return "intent left";
+    if (check.t.per_cpu()) continue;
+    if (auto e = check.claim(HtabWriter(tw.window(), desc, slot).spare(), 3); !e.empty()) return "spare: " + e;
   }
   for (u32 i = 0; i < desc->n_elems; ++i)
-    if (where[i] == 0) return "element " + std::to_string(i) + " leaked";
-  if (linked + free_count != desc->max_entries) return "live + free is not max_entries";
-  if (hash_live(*desc) != linked) return "live count " + std::to_string(hash_live(*desc)) + " but linked " + std::to_string(linked);
+    if (check.where[i] == 0) return "element " + std::to_string(i) + " leaked";
+  if (check.live > desc->max_entries) return "more than max_entries";
+  if (hash_live(*desc) != check.live)
+    return "live count " + std::to_string(hash_live(*desc)) + " but found " + std::to_string(check.live);
   return "";
 }
 

@@ -58,6 +58,7 @@ Prog::~Prog() {
   if (id != 0) kernel->progs.remove(id);
   WindowHost& w = kernel->window();
   w.defer([&w, i = image, bytes = image_bytes, s = stats, held = std::move(maps)] {
+    if (i != nullptr && i->code != 0) w.code_withdraw(i->code);
     w.rom_free(i, bytes);
     if (s != nullptr) w.ram_free(reinterpret_cast<u8*>(s), sizeof *s);
   });
@@ -89,6 +90,7 @@ Link::~Link() {
 }
 
 Kernel::Kernel(std::unique_ptr<WindowHost> window) : window_(std::move(window)) {
+  if (!window_->has_code()) doctor.note("this system maps no executable memory for skep: programs are interpreted");
   Result<std::unique_ptr<Btf>> btf = load_kernel_btf();
   if (!btf.ok()) return;
   vmlinux_object_ = std::make_shared<BtfObject>();

@@ -116,6 +116,17 @@ struct Map {
   ~Map();
 };
 
+/// What is told of a program's machine code. Linux: bpf_prog_aux: func, jited_linfo
+struct JitedInfo {
+  struct Function {
+    u64 addr;
+    u32 len;
+    u8 tag[BPF_TAG_SIZE];
+  };
+  std::vector<Function> functions;  ///< one a subprogram; empty: it is interpreted
+  std::vector<u64> lines;           ///< for each record of line_info, where its code begins
+};
+
 struct Prog {
   Kernel* kernel = nullptr;
   u32 id = 0;
@@ -133,7 +144,8 @@ struct Prog {
   std::shared_ptr<BtfObject> btf;
   std::vector<u8> func_info, line_info;
   u32 nr_func_info = 0, nr_line_info = 0;
-  ProgImage* image = nullptr;  ///< in ROM; null when the type cannot run here
+  JitedInfo jited;
+  ProgImage* image = nullptr;  ///< in ROM; null when the type cannot run here. Its code is the program's too
   u64 image_bytes = 0;
   ProgStats* stats = nullptr;
   ~Prog();
@@ -271,6 +283,7 @@ class Kernel {
   KernelTypes kernel_types() const;
   Doctor doctor;
   Refusals refusals;
+  bool jit = true;  ///< programs that are loaded from now on are compiled, where the window has room for code
   std::unordered_map<u64, std::shared_ptr<File>> files;  ///< by inode
   std::vector<Attachment> attachments;
 

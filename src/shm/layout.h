@@ -57,6 +57,9 @@ struct alignas(64) RunSlot {
     u32 pad;
     u64 pos;
   } reserved[MAX_RESERVATIONS];
+  /// A client operation that changes the elements of RomHeader::maps[low 16 bits - 1] is under way; the rest is the slot's `seq` then, so
+  /// that what the last owner left counts for nothing. BPF_MAP_FREEZE looks at it.
+  u64 writes;
 };
 
 enum class RingKind : u32 { Free = 0, Perf = 1, Bpf = 2 };
@@ -159,7 +162,7 @@ struct ProgImage {
   u64 entry;       ///< compiled code, of type jit/run.h:JitFn; 0: there is none, programs are interpreted
   u64 code;        ///< start of its CodeBlock
   u32 code_size;
-  u32 cleanup;     ///< a run may end holding something (ring reservations, a spin lock): look, when it ends
+  u32 cleanup;     ///< a run may end holding something (ring reservations, a spin lock), or in another program (tail calls): look
 };
 
 /// A load in compiled code that may fault, and where to go on then: offsets from the block's start. Ascending by `at`; in ROM.
@@ -207,7 +210,7 @@ struct RomHeader {
   u32 version;
   u32 nr_cpus;
   u64 rom_base, rom_size, code_base, code_size, ram_base, ram_size, ring_base, ring_size;
-  const CodeIndex* code_index;  ///< null: no code at all
+  const CodeIndex* code_index;  ///< null: there is no code now
   u32 ring_generation;  ///< moves when `ring_maps` does
   u32 nr_ring_maps;
   u8 interest[MAX_SYSCALLS];  ///< INTEREST_*: looked at on every syscall of every process

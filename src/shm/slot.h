@@ -14,8 +14,12 @@
 
 namespace skep {
 
-/// Who asks: proc_slot (index, never 0) | generation << 32. Never 0.
+/// Who asks: proc_slot (index, never 0) | generation << 32. Never 0. A slot's owner word may also say, in the 16 bits between the two,
+/// which thread of the process it is.
 using OwnerId = u64;
+constexpr u32 OWNER_TAG_SHIFT = 16;
+static_assert(MAX_PROC_SLOTS <= 1u << OWNER_TAG_SHIFT);
+constexpr OwnerId process_of(OwnerId word) noexcept { return word & ~(0xffffULL << OWNER_TAG_SHIFT); }
 
 /// Takes virtual CPU `preferred`, or another free one. Null when all are taken: the caller counts a miss.
 RunSlot* slot_acquire_cpu(const Window& w, OwnerId owner, u32 preferred) noexcept;

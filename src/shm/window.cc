@@ -11,12 +11,17 @@
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
 
 namespace skep {
 namespace {
 
 constexpr u64 GUARD = 1ULL << 30;
-constexpr u64 WINDOW_SPAN = ROM_SIZE + GUARD + RAM_SIZE + GUARD + RINGS_SIZE;
+constexpr u64 CODE_ALIGN = 64;
+constexpr int INT3 = 0xcc;
+constexpr u64 WINDOW_SPAN = ROM_SIZE + GUARD + CODE_SIZE + GUARD + RAM_SIZE + GUARD + RINGS_SIZE;
 // Away from where Linux puts programs, heaps, libraries and stacks, and from the shadow areas of ASan, TSan and MSan.
 constexpr u64 LOWEST_BASE = 0x410000000000ULL, HIGHEST_BASE = 0x4f0000000000ULL;
 
@@ -31,7 +36,20 @@ void* map_at(u64 addr, u64 size, int prot, int flags, int fd, u64 offset) {
   return mmap(reinterpret_cast<void*>(addr), size, prot, flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd, static_cast<off_t>(offset));
 }
 
-u64 ram_base_of(u64 base) { return base + ROM_SIZE + GUARD; }
+UniqueFd reopen_read_only(int fd) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
+}
+
+/// Executable where the kernel asks (6.3 and later), plain where it does not know that or does not allow it: mapping tells then.
+UniqueFd code_file() {
+  UniqueFd file(memfd_create("skep-code", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
+  return file ? std::move(file) : UniqueFd(memfd_create("skep-code", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+u64 code_base_of(u64 base) { return base + ROM_SIZE + GUARD; }
+u64 ram_base_of(u64 base) { return code_base_of(base) + CODE_SIZE + GUARD; }
 u64 ring_base_of(u64 base) { return ram_base_of(base) + RAM_SIZE + GUARD; }
 
 }  // namespace
@@ -39,7 +57,8 @@ u64 ring_base_of(u64 base) { return ram_base_of(base) + RAM_SIZE + GUARD; }
 WindowHost::WindowHost(u64 base)
     : rom_arena_(base + round_up(sizeof(RomHeader), PAGE_SIZE), ROM_SIZE - round_up(sizeof(RomHeader), PAGE_SIZE)),
       ram_arena_(ram_base_of(base) + round_up(sizeof(RamHeader), PAGE_SIZE), RAM_SIZE - round_up(sizeof(RamHeader), PAGE_SIZE)),
-      ring_arena_(ring_base_of(base), RINGS_SIZE) {}
+      ring_arena_(ring_base_of(base), RINGS_SIZE),
+      code_arena_(code_base_of(base) + GATES_SIZE, CODE_SIZE - GATES_SIZE) {}
 
 Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
   if (nr_cpus == 0 || nr_cpus > MAX_CPUS) return Errno(EINVAL);
@@ -63,11 +82,8 @@ Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
     fcntl(rom.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
     // Nobody takes the pages from under the others.
     fcntl(ram.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/self/fd/%d", rom.get());
-    w->rom_ro_fd_ = UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
-    std::snprintf(path, sizeof path, "/proc/self/fd/%d", ram.get());
-    w->ram_ro_fd_ = UniqueFd(open(path, O_RDONLY | O_CLOEXEC));
+    w->rom_ro_fd_ = reopen_read_only(rom.get());
+    w->ram_ro_fd_ = reopen_read_only(ram.get());
     if (!w->rom_ro_fd_ || !w->ram_ro_fd_) return Errno(errno);
     w->rom_fd_ = std::move(rom);
     w->ram_fd_ = std::move(ram);
@@ -85,6 +101,10 @@ Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
     h->ram_size = RAM_SIZE;
     h->ring_base = ring_base_of(base);
     h->ring_size = RINGS_SIZE;
+    if (w->map_code(code_base_of(base))) {
+      h->code_base = code_base_of(base);
+      h->code_size = CODE_SIZE;
+    }
     return w;
   }
   return Errno(ENOMEM);
@@ -102,7 +122,93 @@ WindowHost::~WindowHost() {
   const u64 base = view_.rom->rom_base;
   munmap(reinterpret_cast<void*>(ring_base_of(base)), RINGS_SIZE);
   munmap(reinterpret_cast<void*>(ram_base_of(base)), RAM_SIZE);
+  if (has_code()) {
+    munmap(reinterpret_cast<void*>(code_base_of(base)), CODE_SIZE);
+    munmap(code_writable_, CODE_SIZE);
+  }
   munmap(reinterpret_cast<void*>(base), ROM_SIZE);
+}
+
+bool WindowHost::map_code(u64 at) {
+  const UniqueFd file = code_file();
+  if (!file || ftruncate(file.get(), CODE_SIZE) != 0) return false;
+  void* rw = mmap(nullptr, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.get(), 0);
+  if (rw == MAP_FAILED) return false;
+  // That mapping was the last that writes. Without the seals others could write to what all execute: no code then.
+  const int seals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  UniqueFd ro = reopen_read_only(file.get());
+  // Of a descriptor that cannot write, so no mprotect makes it writable.
+  if (fcntl(file.get(), F_ADD_SEALS, seals) != 0 || !ro ||
+      map_at(at, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, ro.get(), 0) == MAP_FAILED) {
+    munmap(rw, CODE_SIZE);
+    return false;
+  }
+  madvise(rw, CODE_SIZE, MADV_DONTDUMP);
+  madvise(reinterpret_cast<void*>(at), CODE_SIZE, MADV_DONTDUMP);
+  code_ro_fd_ = std::move(ro);
+  code_writable_ = static_cast<u8*>(rw);
+  code_page_used_.assign(CODE_SIZE / PAGE_SIZE, false);
+  return true;
+}
+
+Status WindowHost::open_gates(void (*fill)(u64* gates) noexcept) {
+  if (!has_code()) return Errno(ENOMEM);
+  if (gates_open_) return ok_status();
+  void* gates = mmap(reinterpret_cast<void*>(rom()->code_base), GATES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (gates == MAP_FAILED) return Errno(errno);
+  fill(static_cast<u64*>(gates));
+  if (mprotect(gates, GATES_SIZE, PROT_READ) != 0) return Errno(errno);
+  gates_open_ = true;
+  return ok_status();
+}
+
+Result<u64> WindowHost::code_alloc(u64 size) {
+  if (!has_code() || size == 0 || size >= CODE_SIZE) return Errno(ENOMEM);
+  const u64 bytes = round_up(size + 1, CODE_ALIGN);
+  const u64 at = TRY(code_arena_.allocate(bytes, CODE_ALIGN));
+  const u64 first = (at - rom()->code_base) / PAGE_SIZE, last = (at + bytes - 1 - rom()->code_base) / PAGE_SIZE;
+  for (u64 page = first; page <= last; ++page) {
+    if (code_page_used_[page]) continue;
+    std::memset(code_writable_ + page * PAGE_SIZE, INT3, PAGE_SIZE);
+    code_page_used_[page] = true;
+  }
+  return at;
+}
+
+void WindowHost::code_free(u64 addr, u64 size) {
+  const u64 bytes = round_up(size + 1, CODE_ALIGN);
+  std::memset(code_writable(addr), INT3, bytes);
+  code_arena_.release(addr, bytes);
+}
+
+Status WindowHost::code_publish(const CodeBlock& block) {
+  code_blocks_[block.addr] = block;
+  const Status s = swap_code_index();
+  if (!s.ok()) code_blocks_.erase(block.addr);
+  return s;
+}
+
+void WindowHost::code_withdraw(u64 addr) {
+  const auto it = code_blocks_.find(addr);
+  if (it == code_blocks_.end()) return;
+  const CodeBlock block = it->second;
+  code_blocks_.erase(it);
+  if (!swap_code_index().ok()) return;  // the old index still names it: code and table stay, for good
+  rom_free(const_cast<CodeFault*>(block.faults), block.n_faults * sizeof(CodeFault));
+  code_free(block.addr, block.size);
+}
+
+Status WindowHost::swap_code_index() {
+  const auto bytes_of = [](u64 count) { return sizeof(CodeIndex) + count * sizeof(CodeBlock); };
+  CodeIndex* next = nullptr;
+  if (!code_blocks_.empty()) {
+    next = static_cast<CodeIndex*>(TRY(rom_alloc(bytes_of(code_blocks_.size()))));
+    for (const auto& [addr, block] : code_blocks_) next->blocks[next->count++] = block;
+  }
+  const CodeIndex* old = rom()->code_index;
+  store_release(&rom()->code_index, next);  // pairs with the load in jit/run.cc:code_fault()
+  if (old != nullptr) defer([this, old, bytes = bytes_of(old->count)] { rom_free(const_cast<CodeIndex*>(old), bytes); });
+  return ok_status();
 }
 
 Result<void*> WindowHost::rom_alloc(u64 size, u64 align) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -31,6 +32,10 @@ class WindowHost {
   /// Opened read-only: mappings of it can never be made writable.
   int ram_ro_fd() const { return ram_ro_fd_.get(); }
   u64 ram_offset(const void* p) const { return reinterpret_cast<u64>(p) - view_.rom->ram_base; }
+  /// False: nothing executable can be mapped here, and RomHeader::code_size is 0.
+  bool has_code() const { return code_writable_ != nullptr; }
+  /// Opened read-only, as the ROM one; its file refuses writable mappings. -1 without code.
+  int code_fd() const { return code_ro_fd_.get(); }
 
   Result<void*> rom_alloc(u64 size, u64 align = 16);
   void rom_free(void* p, u64 size);
@@ -48,6 +53,20 @@ class WindowHost {
   /// Maps the ring's pages (allocated from RAM: consumer, producer, data) doubled in the RINGS area, and tells every process to.
   Status ring_map_doubled(RingDesc* ring, u8* ram_pages, u64 data_size);
 
+  /// A block of CODE for `size` bytes, filled with int3, one at least behind them; 64-byte aligned. ENOMEM: no room, or no code at all.
+  Result<u64> code_alloc(u64 size);
+  /// Makes this process's own gates: `fill` gets GATES_SIZE writable bytes, which are read-only afterwards. Once; later calls do nothing.
+  Status open_gates(void (*fill)(u64* gates) noexcept);
+  /// Where the host writes what stands at `addr` in CODE.
+  u8* code_writable(u64 addr) const { return code_writable_ + (addr - rom()->code_base); }
+  /// int3 again. REQUIRES: from code_alloc(size), in no index, and no run can still be in there.
+  void code_free(u64 addr, u64 size);
+  /// Puts a block into the index that all processes look up; its table of faults, from rom_alloc(), is the index's from then on.
+  /// ENOMEM: no room in ROM, nothing changed.
+  Status code_publish(const CodeBlock& block);
+  /// Takes it out and frees code and table. REQUIRES: as code_free().
+  void code_withdraw(u64 addr);
+
   /// Runs `free_it` once every slot that is owned now has been released or recovered (grace period).
   void defer(std::function<void()> free_it);
   /// Runs what is due. Cheap when nothing is.
@@ -55,6 +74,7 @@ class WindowHost {
   bool has_deferred() const { return !deferred_.empty(); }
   u64 rom_in_use() const { return rom_arena_.bytes_in_use(); }
   u64 ram_in_use() const { return ram_arena_.bytes_in_use(); }
+  u64 code_in_use() const { return code_arena_.bytes_in_use(); }
   /// True when `addr` is a MapDesc handed out by rom_new and not yet freed (intents of the dead are hostile).
   void note_map(MapDesc* desc);
   void forget_map(MapDesc* desc);
@@ -62,9 +82,16 @@ class WindowHost {
 
  private:
   WindowHost(u64 base);
+  /// False: refused, all is as it was.
+  bool map_code(u64 at);
+  Status swap_code_index();
   Window view_;
-  UniqueFd rom_fd_, rom_ro_fd_, ram_fd_, ram_ro_fd_;
-  Arena rom_arena_, ram_arena_, ring_arena_;
+  UniqueFd rom_fd_, rom_ro_fd_, ram_fd_, ram_ro_fd_, code_ro_fd_;
+  Arena rom_arena_, ram_arena_, ring_arena_, code_arena_;
+  u8* code_writable_ = nullptr;
+  bool gates_open_ = false;
+  std::vector<bool> code_page_used_;          ///< pages that have been filled with int3
+  std::map<u64, CodeBlock> code_blocks_;      ///< what the index says, by address
   struct Deferred {
     std::vector<std::pair<u32, u64>> waiting;  ///< slot index, its seq
     std::function<void()> run;

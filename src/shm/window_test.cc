@@ -1,10 +1,19 @@
 #include "shm/window.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 
 namespace skep {
@@ -94,6 +103,143 @@ TEST(WindowTest, FreesOnlyAfterRunsThatMayStillLook) {
   (*w)->reclaim();
   EXPECT_TRUE(freed);
   slot_release(slot);
+}
+
+/// Lines of /proc/self/maps that overlap [addr, addr + len).
+std::vector<std::string> mappings(u64 addr = 0, u64 len = ~0ULL) {
+  std::ifstream in("/proc/self/maps");
+  std::vector<std::string> out;
+  for (std::string line; std::getline(in, line);) {
+    u64 from = 0, to = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx", &from, &to) == 2 && from - addr < len) out.push_back(line);
+  }
+  return out;
+}
+
+class CodeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = WindowHost::create(1);
+    ASSERT_TRUE(made.ok());
+    w_ = std::move(*made);
+    if (!w_->has_code()) GTEST_SKIP() << "nothing executable can be mapped here";
+  }
+  static bool all_int3(u64 addr, u64 len) {
+    const auto* p = reinterpret_cast<const u8*>(addr);
+    return std::all_of(p, p + len, [](u8 b) { return b == 0xcc; });
+  }
+  std::unique_ptr<WindowHost> w_;
+};
+
+TEST_F(CodeTest, NothingIsWritableAndExecutable) {
+  const u64 block = *w_->code_alloc(100);
+  *w_->code_writable(block) = 0xc3;  // ret
+  reinterpret_cast<void (*)()>(block)();
+  for (const std::string& line : mappings()) {
+    const std::string rights = line.substr(line.find(' ') + 1, 4);
+    EXPECT_FALSE(rights[1] == 'w' && rights[2] == 'x') << line;
+  }
+  const auto code = mappings(w_->rom()->code_base, CODE_SIZE);
+  ASSERT_EQ(code.size(), 1u);
+  EXPECT_NE(code[0].find(" r-xs "), std::string::npos) << code[0];
+  EXPECT_NE(mprotect(reinterpret_cast<void*>(w_->rom()->code_base), PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+}
+
+TEST_F(CodeTest, OthersCannotWrite) {
+  EXPECT_EQ(mmap(nullptr, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, w_->code_fd(), 0), MAP_FAILED);
+  const std::string path = "/proc/self/fd/" + std::to_string(w_->code_fd());
+  const UniqueFd again(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (again) {
+    EXPECT_EQ(mmap(nullptr, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, again.get(), 0), MAP_FAILED);
+    EXPECT_EQ(write(again.get(), "x", 1), -1);
+    EXPECT_NE(ftruncate(again.get(), 0), 0);
+    EXPECT_NE(ftruncate(again.get(), 2 * CODE_SIZE), 0);
+    EXPECT_NE(fcntl(again.get(), F_ADD_SEALS, F_SEAL_WRITE), 0);
+  }
+}
+
+TEST_F(CodeTest, WhatIsNoCodeIsInt3) {
+  const u64 a = *w_->code_alloc(63), b = *w_->code_alloc(64), c = *w_->code_alloc(5000);
+  for (const u64 at : {a, b, c}) EXPECT_EQ(at % 64, 0u);
+  EXPECT_EQ(b, a + 64);
+  EXPECT_EQ(c, b + 128) << "one byte behind the code is int3";
+  EXPECT_TRUE(all_int3(a, round_up(c + 5001, PAGE_SIZE) - a));
+  std::memset(w_->code_writable(b), 0x90, 64);
+  EXPECT_FALSE(all_int3(b, 64));
+  w_->code_free(b, 64);
+  EXPECT_TRUE(all_int3(a, PAGE_SIZE - GATES_SIZE % PAGE_SIZE - 64));
+  EXPECT_EQ(*w_->code_alloc(64), b);
+  EXPECT_EQ(w_->code_alloc(CODE_SIZE).error(), Errno(ENOMEM));
+  EXPECT_EQ(w_->code_alloc(CODE_SIZE - GATES_SIZE - PAGE_SIZE).error(), Errno(ENOMEM));
+}
+
+TEST_F(CodeTest, GatesAreEachProcesssOwn) {
+  const auto* gates = reinterpret_cast<const u64*>(w_->rom()->code_base);
+  ASSERT_TRUE(w_->open_gates([](u64* g) noexcept { g[3] = 33; }).ok());
+  EXPECT_EQ(gates[3], 33u);
+  ASSERT_TRUE(w_->open_gates([](u64* g) noexcept { g[3] = 44; }).ok());
+  EXPECT_EQ(gates[3], 33u) << "once";
+  const auto lines = mappings(w_->rom()->code_base, GATES_SIZE);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_NE(lines[0].find(" r--p "), std::string::npos) << lines[0];
+  auto* shared = static_cast<u64*>(mmap(nullptr, PAGE_SIZE, PROT_READ, MAP_SHARED, w_->code_fd(), 0));
+  ASSERT_NE(static_cast<void*>(shared), MAP_FAILED);
+  EXPECT_EQ(shared[3], 0u);
+  munmap(shared, PAGE_SIZE);
+}
+
+TEST_F(CodeTest, TheIndexOutlivesRunsThatMayLook) {
+  const auto block = [&](u64 size) {
+    return CodeBlock{*w_->code_alloc(size), static_cast<u32>(size), 1, static_cast<CodeFault*>(*w_->rom_alloc(sizeof(CodeFault))), nullptr};
+  };
+  const CodeBlock a = block(10), b = block(100);
+  ASSERT_TRUE(w_->code_publish(b).ok());
+  RunSlot* slot = slot_acquire_cpu(w_->view(), 7, 0);
+  const CodeIndex* seen = w_->rom()->code_index;
+  ASSERT_TRUE(w_->code_publish(a).ok());
+  const CodeIndex* now = w_->rom()->code_index;
+  EXPECT_NE(now, seen);
+  ASSERT_EQ(now->count, 2u);
+  EXPECT_EQ(now->blocks[0].addr, a.addr);
+  EXPECT_EQ(now->blocks[1].addr, b.addr);
+  EXPECT_EQ(seen->count, 1u);
+  EXPECT_EQ(seen->blocks[0].addr, b.addr);
+  const u64 held = w_->rom_in_use();
+  slot_release(slot);
+  w_->reclaim();
+  EXPECT_LT(w_->rom_in_use(), held);
+  w_->code_withdraw(a.addr);
+  w_->code_withdraw(b.addr);
+  w_->code_withdraw(b.addr);
+  EXPECT_EQ(w_->rom()->code_index, nullptr);
+  EXPECT_EQ(w_->code_in_use(), 0u);
+  EXPECT_EQ(w_->rom_in_use(), 0u);
+}
+
+/// In a process where shared files cannot be mapped executable: a filter answers EACCES.
+TEST(CodeRefusedTest, AllElseIsThere) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog prog{static_cast<unsigned short>(std::size(filter)), filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) _exit(77);
+    const auto w = WindowHost::create(1);
+    const bool good = w.ok() && !(*w)->has_code() && (*w)->code_fd() < 0 && (*w)->rom()->code_size == 0 && (*w)->rom_alloc(100).ok() &&
+                      (*w)->code_alloc(1).error() == Errno(ENOMEM) && !(*w)->open_gates([](u64*) noexcept {}).ok();
+    _exit(good ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no filters here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(SlotTest, OneOwnerEach) {

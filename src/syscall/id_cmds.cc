@@ -73,6 +73,54 @@ Status give_array(CallContext& ctx, u64 to, u32* count, const T* from, u32 there
   return ok_status();
 }
 
+/// The machine code of all functions, one behind the other.
+Status give_code(CallContext& ctx, const bpf_prog_info& in, const JitedInfo& jited) {
+  u32 left = in.jited_prog_len;
+  u64 to = in.jited_prog_insns;
+  for (const JitedInfo::Function& f : jited.functions) {
+    const u32 n = std::min(f.len, left);
+    if (n == 0) break;
+    TRY(ctx.mem.write(to, reinterpret_cast<const void*>(f.addr), n));
+    to += n;
+    left -= n;
+  }
+  return ok_status();
+}
+
+/// An interpreted program has one function, of no length. Linux: syscall.c:bpf_prog_get_info_by_fd(). DIFFERS: machine code and addresses
+/// are for everybody: within a session every process may do what root may.
+Status jited_info(CallContext& ctx, const bpf_prog_info& in, const Prog& p, bpf_prog_info* out) {
+  std::vector<u64> addrs;
+  std::vector<u32> lens;
+  std::vector<u8> tags;
+  for (const JitedInfo::Function& f : p.jited.functions) {
+    addrs.push_back(f.addr);
+    lens.push_back(f.len);
+    tags.insert(tags.end(), std::begin(f.tag), std::end(f.tag));
+    out->jited_prog_len += f.len;
+  }
+  if (addrs.empty()) {
+    addrs.push_back(0);
+    lens.push_back(0);
+    tags.assign(std::begin(p.tag), std::end(p.tag));
+  }
+  const u32 n = static_cast<u32>(addrs.size());
+  out->jited_prog_insns = in.jited_prog_insns;
+  TRY(give_code(ctx, in, p.jited));
+  out->jited_ksyms = in.jited_ksyms;
+  out->nr_jited_ksyms = in.nr_jited_ksyms;
+  TRY(give_array(ctx, in.jited_ksyms, &out->nr_jited_ksyms, addrs.data(), n));
+  out->jited_func_lens = in.jited_func_lens;
+  out->nr_jited_func_lens = in.nr_jited_func_lens;
+  TRY(give_array(ctx, in.jited_func_lens, &out->nr_jited_func_lens, lens.data(), n));
+  out->jited_line_info = in.jited_line_info;
+  out->nr_jited_line_info = in.nr_jited_line_info;
+  TRY(give_array(ctx, in.jited_line_info, &out->nr_jited_line_info, p.jited.lines.data(), static_cast<u32>(p.jited.lines.size())));
+  out->prog_tags = in.prog_tags;
+  out->nr_prog_tags = in.nr_prog_tags;
+  return give_array(ctx, in.prog_tags, &out->nr_prog_tags, tags.data(), n, BPF_TAG_SIZE);
+}
+
 /// Linux: syscall.c:bpf_prog_get_info_by_fd()
 Result<s64> prog_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const Prog& p) {
   const u32 len = TRY(info_length(ctx, attr, sizeof(bpf_prog_info)));
@@ -111,14 +159,7 @@ Result<s64> prog_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& ua
   i.line_info = in.line_info;
   i.nr_line_info = in.nr_line_info;
   TRY(give_array(ctx, in.line_info, &i.nr_line_info, p.line_info.data(), p.nr_line_info, 16));
-  i.prog_tags = in.prog_tags;
-  i.nr_prog_tags = in.nr_prog_tags;
-  TRY(give_array(ctx, in.prog_tags, &i.nr_prog_tags, p.tag, 1, BPF_TAG_SIZE));
-  // Interpreted: no machine code to show.
-  i.jited_prog_insns = in.jited_prog_insns;
-  i.jited_ksyms = in.jited_ksyms;
-  i.jited_func_lens = in.jited_func_lens;
-  i.jited_line_info = in.jited_line_info;
+  TRY(jited_info(ctx, in, p, &i));
   return give_info(ctx, attr, uattr, &i, len);
 }
 

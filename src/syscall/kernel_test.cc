@@ -117,7 +117,7 @@ TEST(KernelTest, TwoInstancesKnowNothingOfEachOther) {
 
 TEST(KernelTest, AbsentCommandsSayEinvalAndTellDoctor) {
   Instance k;
-  for (const u32 cmd : {u32{BPF_PROG_ATTACH}, u32{BPF_ITER_CREATE}, u32{BPF_MAP_LOOKUP_BATCH}, u32{MAX_BPF_CMD_}, 4000u}) {
+  for (const u32 cmd : {u32{BPF_PROG_ATTACH}, u32{BPF_ITER_CREATE}, u32{BPF_ENABLE_STATS}, u32{MAX_BPF_CMD_}, 4000u}) {
     bpf_attr a{};
     const std::size_t before = k.kernel().doctor.lines().size();
     EXPECT_EQ(k.bpf(cmd, a), -EINVAL) << cmd;
@@ -269,6 +269,73 @@ TEST(KernelTest, WhatNothingCanRunIsLoadedButNeverRun) {
   bool told = false;
   for (const auto& [line, count] : k.kernel().doctor.lines()) told |= line.find("bpf_get_current_cgroup_id") != std::string::npos;
   EXPECT_TRUE(told);
+}
+
+s64 prog_info(Instance& k, s64 fd, bpf_prog_info& info) {
+  bpf_attr a{};
+  a.info.bpf_fd = static_cast<u32>(fd);
+  a.info.info_len = sizeof info;
+  a.info.info = reinterpret_cast<u64>(&info);
+  return k.bpf(BPF_OBJ_GET_INFO_BY_FD, a);
+}
+
+bpf_insn call_next(s32 distance) { return bpf_insn{BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, distance}; }
+
+TEST(JitTest, ProgramsAreCompiledAndShown) {
+  Instance k;
+  if (!k.kernel().window().has_code()) GTEST_SKIP() << "nothing executable can be mapped here";
+  const s64 fd = k.load({call_next(1), exit_insn(), mov0(), exit_insn()});
+  ASSERT_GE(fd, 0);
+  bpf_prog_info sizes{};
+  ASSERT_EQ(prog_info(k, fd, sizes), 0);
+  ASSERT_EQ(sizes.nr_jited_ksyms, 2u);
+  EXPECT_EQ(sizes.nr_jited_func_lens, 2u);
+  EXPECT_EQ(sizes.nr_prog_tags, 2u);
+  ASSERT_GT(sizes.jited_prog_len, 4u);
+  std::vector<u8> code(sizes.jited_prog_len + 1, 0xee);
+  u64 addrs[2] = {};
+  u32 lens[2] = {};
+  bpf_prog_info info{};
+  info.jited_prog_len = sizes.jited_prog_len;
+  info.jited_prog_insns = reinterpret_cast<u64>(code.data());
+  info.nr_jited_ksyms = info.nr_jited_func_lens = 2;
+  info.jited_ksyms = reinterpret_cast<u64>(addrs);
+  info.jited_func_lens = reinterpret_cast<u64>(lens);
+  ASSERT_EQ(prog_info(k, fd, info), 0);
+  EXPECT_EQ(lens[0] + lens[1], sizes.jited_prog_len);
+  EXPECT_EQ(std::memcmp(code.data(), reinterpret_cast<const void*>(addrs[0]), lens[0]), 0);
+  EXPECT_EQ(std::memcmp(code.data() + lens[0], reinterpret_cast<const void*>(addrs[1]), lens[1]), 0);
+  EXPECT_EQ(code.back(), 0xee);
+  for (const u64 addr : addrs) EXPECT_LT(addr - k.kernel().window().rom()->code_base, CODE_SIZE);
+  k.close(fd);
+  k.kernel().window().reclaim();
+  EXPECT_EQ(k.kernel().window().code_in_use(), 0u);
+  EXPECT_EQ(*reinterpret_cast<const u8*>(addrs[0]), 0xcc);
+}
+
+TEST(JitTest, SwitchedOffProgramsAreInterpreted) {
+  Instance k;
+  k.kernel().jit = false;
+  const s64 fd = k.load({mov0(), exit_insn()});
+  ASSERT_GE(fd, 0);
+  bpf_prog_info info{};
+  ASSERT_EQ(prog_info(k, fd, info), 0);
+  EXPECT_EQ(info.jited_prog_len, 0u);
+  EXPECT_EQ(info.nr_jited_ksyms, 1u);
+  EXPECT_EQ(info.nr_jited_func_lens, 1u);
+  EXPECT_EQ(info.nr_jited_line_info, 0u);
+  EXPECT_EQ(k.kernel().window().code_in_use(), 0u);
+}
+
+TEST(JitTest, NoRoomForCodeIsEnomem) {
+  Instance k;
+  WindowHost& w = k.kernel().window();
+  if (!w.has_code()) GTEST_SKIP() << "nothing executable can be mapped here";
+  const u64 all = CODE_SIZE - GATES_SIZE - 1, block = *w.code_alloc(all);
+  EXPECT_EQ(k.load({mov0(), exit_insn()}), -ENOMEM);
+  EXPECT_EQ(k.kernel().progs.size(), 0u);
+  w.code_free(block, all);
+  EXPECT_GE(k.load({mov0(), exit_insn()}), 0);
 }
 
 }  // namespace

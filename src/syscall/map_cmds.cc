@@ -1,36 +1,32 @@
 // syscall: commands on maps. Linux: kernel/bpf/syscall.c
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/random.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "btf/map_btf.h"
+#include "maps/elem_call.h"
 #include "maps/map_ops.h"
 #include "maps/object_maps.h"
 #include "maps/special_fields.h"
 #include "objects/map_elems.h"
 #include "syscall/attr.h"
 #include "syscall/commands.h"
+#include "syscall/map_file.h"
 
 namespace skep {
 namespace {
 
-/// Linux: syscall.c:map_get_sys_perms(): a frozen map cannot be written by syscalls.
-u32 sys_perms(const File& f, const Map& m) { return m.frozen ? f.mode & ~FILE_WRITE : f.mode; }
+static_assert(MAP_MAY_READ == FILE_READ && MAP_MAY_WRITE == FILE_WRITE);
 
-struct OpenMap {
-  std::shared_ptr<File> file;
-  std::shared_ptr<Map> map;
-};
+constexpr u32 FREEZE_PATIENCE = 2000;  ///< looks at a slot, yielding
 
-Result<OpenMap> open_map(CallContext& ctx, u32 fd, u32 need) {
-  OpenMap o;
-  o.file = TRY(ctx.file(static_cast<s32>(fd)));
-  o.map = object_as<Map>(o.file->object);
-  if (o.map == nullptr) return Errno(EINVAL);
-  if ((sys_perms(*o.file, *o.map) & need) != need) return Errno(EPERM);
-  return o;
+bool is_writing(const RomHeader& rom, const RunSlot* slot, const MapDesc* d) {
+  if (load_seq_cst(&slot->owner) == 0) return false;
+  const u64 mark = load_seq_cst(&slot->writes), listed = (mark & 0xffff) - 1;
+  return listed < MAX_LISTED_MAPS && rom.maps[listed] == d && mark >> 16 == (load_seq_cst(&slot->seq) & 0xffffffffffff);
 }
 
 /// Linux: syscall.c:__bpf_copy_key()
@@ -179,11 +175,7 @@ Result<s64> zero(Status s) {
   return s64{0};
 }
 
-/// Linux: syscall.c:IS_FD_MAP: elements are named by fd.
-bool is_fd_map(u32 type) {
-  return type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
-         type == BPF_MAP_TYPE_HASH_OF_MAPS;
-}
+}  // namespace
 
 /// Linux: arraymap.c:bpf_fd_array_map_update_elem(), hashtab.c:bpf_fd_htab_map_update_elem()
 Result<s64> fd_map_update(CallContext& ctx, const OpenMap& o, const std::vector<u8>& key, u32 fd, u64 flags) {
@@ -217,17 +209,63 @@ Result<u32> fd_map_lookup(const Map& map, const std::vector<u8>& key) {
   }
 }
 
+namespace {
+
 /// BPF_F_LOCK needs a lock in the value; what else may stand in `flags` is the command's. Linux: syscall.c:btf_record_has_field()
 Status check_lock_flag(const Map& map, u64 flags) {
   if ((flags & BPF_F_LOCK) != 0 && !map.record.has_field(BPF_SPIN_LOCK)) return Errno(EINVAL);
   return ok_status();
 }
 
-/// An element of a kind that has none here was to be changed: one line for the doctor.
-Result<s64> done_noting(CallContext& ctx, const Map& map, long rc) {
-  if (map.ops->judge_only && rc == -EOPNOTSUPP)
-    ctx.kernel.doctor.note(fmt::format("elements of {} maps: not here yet: EOPNOTSUPP", map.ops->name));
+/// Linux: the same commands on maps whose elements are named by fd.
+Result<s64> fd_map_call(CallContext& ctx, u32 cmd, const OpenMap& o, const bpf_attr& attr) {
+  if (cmd != BPF_MAP_DELETE_ELEM && cmd != BPF_MAP_GET_NEXT_KEY) TRY(check_lock_flag(*o.map, attr.elem.flags));
+  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, o.map->desc->key_size));
+  switch (cmd) {
+    case BPF_MAP_LOOKUP_ELEM: {
+      const u32 id = TRY(fd_map_lookup(*o.map, key));
+      TRY(ctx.mem.write(attr.elem.value, &id, sizeof id));
+      return s64{0};
+    }
+    case BPF_MAP_UPDATE_ELEM:
+      return fd_map_update(ctx, o, key, TRY(ctx.mem.read_as<u32>(attr.elem.value)), attr.elem.flags);
+    case BPF_MAP_DELETE_ELEM:
+      return fd_map_delete(*o.map, key);
+    default:
+      return Errno(ENOTSUPP_);
+  }
+}
+
+/// Any element command. What happens to the element: maps/elem_call.h.
+Result<s64> elem_command(CallContext& ctx, u32 cmd, const bpf_attr& attr) {
+  if (!elem_flags_known(cmd, attr.elem.flags)) return Errno(EINVAL);
+  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, elem_needs(cmd)));
+  MapDesc* d = o.map->desc;
+  if (is_fd_map(d->type) && cmd != BPF_MAP_GET_NEXT_KEY) return fd_map_call(ctx, cmd, o, attr);
+  const u64 value_size = map_syscall_value_size(*d);
+  std::vector<u8> scratch(elem_scratch_size(d->key_size, value_size, d->value_stride));
+  const ElemCall call{ctx.op, d, o.map->ops, value_size, scratch.data()};
+  CallerMemory mem(ctx.mem);
+  const long rc = elem_call(cmd, call, ElemAttr{attr.elem.key, attr.elem.value, attr.elem.flags}, mem);
+  // An element of a kind that has none here was to be changed.
+  if (o.map->ops->judge_only && rc == -EOPNOTSUPP)
+    ctx.kernel.doctor.note(fmt::format("elements of {} maps: not here yet: EOPNOTSUPP", o.map->ops->name));
   return done(rc);
+}
+
+/// Linux: syscall.c:bpf_map_write_active(): somebody is in the middle of changing an element. Clients do that without us: each says so
+/// in its slot, before it looks whether the map is frozen. Waits a moment for those who are there.
+bool write_active(WindowHost& w, const MapDesc* d) {
+  const RomHeader& rom = *w.rom();
+  const Window& view = w.view();
+  for (u32 i = 0; i < MAX_RUN_SLOTS; ++i) {
+    RunSlot* slot = &view.ram->slots[i];
+    for (u32 look = 0; is_writing(rom, slot, d); ++look) {
+      if (look == FREEZE_PATIENCE) return true;
+      sched_yield();
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -303,72 +341,19 @@ Result<s64> map_create(CallContext& ctx, const bpf_attr& attr, const UserAttr&) 
 }
 
 Result<s64> map_lookup_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
-  if ((attr.elem.flags & ~BPF_F_LOCK) != 0) return Errno(EINVAL);
-  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ));
-  TRY(check_lock_flag(*o.map, attr.elem.flags));
-  MapDesc* d = o.map->desc;
-  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
-  if (is_fd_map(d->type)) {
-    const u32 id = TRY(fd_map_lookup(*o.map, key));
-    TRY(ctx.mem.write(attr.elem.value, &id, sizeof id));
-    return s64{0};
-  }
-  // Linux: the value of a bloom filter is what is asked for.
-  if (d->type == BPF_MAP_TYPE_BLOOM_FILTER) (void)TRY(read_blob(ctx, attr.elem.value, d->value_size));
-  if (o.map->ops->read_value == nullptr) return Errno(ENOTSUPP_);
-  std::vector<u8> value(std::max<u64>(map_syscall_value_size(*d), d->value_stride));
-  const long rc = o.map->ops->read_value(ctx.op, d, key.data(), value.data(), attr.elem.flags);
-  if (rc < 0) return done(rc);
-  TRY(ctx.mem.write(attr.elem.value, value.data(), map_syscall_value_size(*d)));
-  return s64{0};
+  return elem_command(ctx, BPF_MAP_LOOKUP_ELEM, attr);
 }
-
 Result<s64> map_update_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
-  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
-  TRY(check_lock_flag(*o.map, attr.elem.flags));
-  MapDesc* d = o.map->desc;
-  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
-  std::vector<u8> value = TRY(read_blob(ctx, attr.elem.value, map_syscall_value_size(*d)));
-  if (is_fd_map(d->type)) return fd_map_update(ctx, o, key, as_u32(value), attr.elem.flags);
-  if (o.map->ops->write_value == nullptr) return Errno(ENOTSUPP_);
-  value.resize(std::max<u64>(value.size(), d->value_stride));
-  return done_noting(ctx, *o.map, o.map->ops->write_value(ctx.op, d, key.data(), value.data(), attr.elem.flags));
+  return elem_command(ctx, BPF_MAP_UPDATE_ELEM, attr);
 }
-
 Result<s64> map_delete_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
-  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_WRITE));
-  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, o.map->desc->key_size));
-  if (is_fd_map(o.map->desc->type)) return fd_map_delete(*o.map, key);
-  if (o.map->ops->erase == nullptr) return Errno(ENOTSUPP_);
-  return done_noting(ctx, *o.map, o.map->ops->erase(ctx.op, o.map->desc, key.data()));
+  return elem_command(ctx, BPF_MAP_DELETE_ELEM, attr);
 }
-
 Result<s64> map_get_next_key(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
-  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ));
-  MapDesc* d = o.map->desc;
-  std::vector<u8> key;
-  if (attr.elem.key != 0) key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
-  if (o.map->ops->get_next_key == nullptr) return Errno(ENOTSUPP_);
-  std::vector<u8> next(d->key_size);
-  const long rc = o.map->ops->get_next_key(ctx.op, d, attr.elem.key != 0 ? key.data() : nullptr, next.data());
-  if (rc < 0) return done(rc);
-  TRY(ctx.mem.write(attr.elem.value, next.data(), next.size()));
-  return s64{0};
+  return elem_command(ctx, BPF_MAP_GET_NEXT_KEY, attr);
 }
-
 Result<s64> map_lookup_and_delete_elem(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
-  if ((attr.elem.flags & ~BPF_F_LOCK) != 0) return Errno(EINVAL);
-  const OpenMap o = TRY(open_map(ctx, attr.elem.map_fd, FILE_READ | FILE_WRITE));
-  MapDesc* d = o.map->desc;
-  if (attr.elem.flags != 0 && (d->type == BPF_MAP_TYPE_QUEUE || d->type == BPF_MAP_TYPE_STACK)) return Errno(EINVAL);
-  TRY(check_lock_flag(*o.map, attr.elem.flags));
-  const std::vector<u8> key = TRY(copy_key(ctx, attr.elem.key, d->key_size));
-  if (o.map->ops->take_value == nullptr) return Errno(ENOTSUPP_);
-  std::vector<u8> value(std::max<u64>(map_syscall_value_size(*d), d->value_stride));
-  const long rc = o.map->ops->take_value(ctx.op, d, key.data(), value.data(), attr.elem.flags);
-  if (rc < 0) return done(rc);
-  TRY(ctx.mem.write(attr.elem.value, value.data(), map_syscall_value_size(*d)));
-  return s64{0};
+  return elem_command(ctx, BPF_MAP_LOOKUP_AND_DELETE_ELEM, attr);
 }
 
 Result<s64> map_freeze(CallContext& ctx, const bpf_attr& attr, const UserAttr&) {
@@ -376,8 +361,13 @@ Result<s64> map_freeze(CallContext& ctx, const bpf_attr& attr, const UserAttr&) 
   if (o.map->record.field_mask != 0) return Errno(ENOTSUPP_);
   if ((sys_perms(*o.file, *o.map) & FILE_WRITE) == 0) return Errno(EPERM);
   if (o.map->writable_mappings != 0 || o.map->frozen) return Errno(EBUSY);
+  // Pairs with the agent's may_write(): either its mark is seen here, or it sees the map frozen.
+  store_seq_cst(&o.map->desc->frozen, 1);
+  if (write_active(ctx.kernel.window(), o.map->desc)) {
+    store_seq_cst(&o.map->desc->frozen, 0);
+    return Errno(EBUSY);
+  }
   o.map->frozen = true;
-  store_release(&o.map->desc->frozen, 1);
   return s64{0};
 }
 

@@ -9,8 +9,10 @@
 
 #include "maps/map_ops.h"
 #include "objects/map_elems.h"
+#include "progtypes/func_ids.h"
 #include "syscall/attr.h"
 #include "syscall/commands.h"
+#include "syscall/prog_jit.h"
 #include "verifier/refusal.h"
 #include "verifier/verifier.h"
 
@@ -205,9 +207,11 @@ Result<VerifiedProg> judge(const bpf_attr& attr, const Loaded& l, VerifierLog& l
   return verdict;
 }
 
-/// Linux: kernel/bpf/core.c:bpf_prog_calc_tag(): SHA-1 over the instructions with what names maps left out.
-void compute_tag(const std::vector<bpf_insn>& insns, u8 (&tag)[BPF_TAG_SIZE]) {
-  std::vector<bpf_insn> copy = insns;
+}  // namespace
+
+/// Linux: kernel/bpf/core.c:bpf_prog_calc_tag()
+void compute_tag(std::span<const bpf_insn> insns, u8 (&tag)[BPF_TAG_SIZE]) {
+  std::vector<bpf_insn> copy(insns.begin(), insns.end());
   for (std::size_t i = 0; i + 1 < copy.size(); ++i) {
     if (copy[i].code != (BPF_LD | BPF_IMM | BPF_DW)) continue;
     if (copy[i].src_reg == BPF_PSEUDO_MAP_FD || copy[i].src_reg == BPF_PSEUDO_MAP_VALUE) copy[i].imm = copy[i + 1].imm = 0;
@@ -221,9 +225,18 @@ void compute_tag(const std::vector<bpf_insn>& insns, u8 (&tag)[BPF_TAG_SIZE]) {
   std::memcpy(tag, digest, sizeof tag);
 }
 
+namespace {
+
 /// Per-CPU values, and maps that may lead to some: programs called by tail calls, inner maps.
 bool needs_virtual_cpu(const Map& map) {
   return map.ops->per_cpu || map.desc->type == BPF_MAP_TYPE_PROG_ARRAY || (map.inner_meta.has_value() && map.inner_meta->ops->per_cpu);
+}
+
+/// A run that ends in the middle may hold something, and so may one that went on in another program.
+bool may_end_holding(const VerifierReport& report) {
+  static constexpr u32 HOLDERS[] = {func::tail_call, func::spin_lock, func::ringbuf_reserve, func::ringbuf_reserve_dynptr};
+  return std::any_of(std::begin(HOLDERS), std::end(HOLDERS),
+                     [&](u32 id) { return std::find(report.helpers.begin(), report.helpers.end(), id) != report.helpers.end(); });
 }
 
 /// Writes the runnable form into ROM: instructions with addresses in place of map references.
@@ -265,6 +278,7 @@ Status build_image(Kernel& kernel, const VerifiedProg& verified, Prog* prog) {
   image->stats = prog->stats;
   image->gpl = prog->gpl ? 1 : 0;
   image->step_limit = STEP_LIMIT;
+  image->cleanup = may_end_holding(verified.report()) ? 1 : 0;
   std::memcpy(image->name, prog->name.c_str(), prog->name.size() + 1);
   return ok_status();
 }
@@ -331,6 +345,7 @@ Result<s64> accept(CallContext& ctx, const bpf_attr& attr, Loaded& l, const MapF
   compute_tag(l.insns, prog->tag);
   prog->xlated = dump_form(verified);
   TRY(build_image(ctx.kernel, verified, prog.get()));
+  TRY(compile_program(ctx.kernel, verified.report(), prog.get()));
   prog->id = prog->image->id = ctx.kernel.progs.add(prog);
   return ctx.install(prog, FILE_READ | FILE_WRITE);
 }

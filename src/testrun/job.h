@@ -72,12 +72,15 @@ class Job {
   long run(u32* retval, u32* duration, Before&& before, After&& after) noexcept {
     const u32 repeat = attr.repeat == 0 ? 1 : attr.repeat;
     const u64 start = env.run->ktime_ns(env.run);
-    for (u32 i = 0;;) {
+    asked_at_ = start;
+    for (u32 left = repeat, until_ask = 1;;) {
       before();
       if (const long err = run_once(retval); err != 0) return err;
       after(retval);
-      if (++i == repeat) break;
-      if (stop_asked(i)) return -EINTR;
+      if (--left == 0) break;
+      if (--until_ask != 0) continue;
+      if (env.interrupted(&env)) return -EINTR;
+      until_ask = runs_until_ask();
     }
     const u64 each = (env.run->ktime_ns(env.run) - start) / repeat;
     *duration = each > 0xffffffff ? 0xffffffff : static_cast<u32>(each);
@@ -90,8 +93,9 @@ class Job {
 
  private:
   long put(u64 field, u32 value) noexcept;
-  bool stop_asked(u32 runs) noexcept;
-  u64 steps_ = 0;
+  u32 runs_until_ask() noexcept;
+  u64 asked_at_ = 0;
+  u32 runs_ = 1;  ///< from one ask to the next
 };
 
 /// True when bytes [from, to) of `of` are zero.

@@ -20,7 +20,7 @@ struct TestRunEnv {
   OpCtx op;                               ///< op.slot is held; a virtual CPU where prog->per_cpu asks for one
   u8* memory;                             ///< test_run_memory_size() zeroed bytes, page-aligned
   AddrRange extra = {0, 0};               ///< RunCtx::extra
-  Fault fault = {FaultKind::None, 0, 0};  ///< out: why the interpreter ended a run
+  Fault fault = {FaultKind::None, 0, 0};  ///< out: why a run was ended
   /// The caller's memory: 0 or -EFAULT.
   long (*read_user)(TestRunEnv*, void* dst, u64 addr, u64 len) noexcept;
   long (*write_user)(TestRunEnv*, u64 addr, const void* src, u64 len) noexcept;
@@ -31,8 +31,8 @@ struct TestRunEnv {
 
 u64 test_run_memory_size() noexcept;
 
-/// Checks, runs, writes results: 0 or -errno, in Linux's order. -ENOTSUPP for program types it has no run for. A run that the
-/// interpreter ends, which no program that was judged good should see, answers -EIO: env.fault tells why. DIFFERS: the only network
+/// Checks, runs, writes results: 0 or -errno, in Linux's order. -ENOTSUPP for program types it has no run for. A run that is
+/// ended, which no program that was judged good should see, answers -EIO: env.fault tells why. DIFFERS: the only network
 /// device is the loopback device, number 1. XDP frames cannot be sent on: BPF_F_TEST_XDP_LIVE_FRAMES is -ENOTSUPP.
 s64 test_run(const TestRunPlan& plan, TestRunEnv& env) noexcept;
 

@@ -147,6 +147,11 @@ union bpf_attr {
     u64 flags;
   } elem;
   struct {
+    u64 in_batch, out_batch, keys, values;
+    u32 count, map_fd;
+    u64 elem_flags, flags;
+  } batch;
+  struct {
     u32 prog_type, insn_cnt;
     u64 insns, license;
     u32 log_level, log_size;

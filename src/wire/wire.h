@@ -20,11 +20,11 @@
 namespace skep {
 
 constexpr u32 WIRE_MAGIC = 0x736b6570;
-constexpr u32 WIRE_VERSION = 1;
+constexpr u32 WIRE_VERSION = 2;
 constexpr u32 WIRE_MAX_FRAME = 96u << 20;  ///< larger frames end the connection
 
 enum class WireOp : u16 {
-  Hello = 1,      ///< a = flags HELLO_*, token (2 words), fork children: their parent's OwnerId; reply: WireHello as payload, fds: ROM, RAM, patched libc
+  Hello = 1,      ///< a = flags HELLO_*, token (2 words), fork children: their parent's OwnerId; reply: WireHello as payload, fds: ROM, RAM, patched libc, CODE where there is one
   Bpf,            ///< a = cmd, attr, size; reply payload: WireTestRun when the call is the agent's to finish
   PerfEventOpen,  ///< a = attr, pid, cpu, group_fd, flags
   Ioctl,          ///< a = fd, request, arg
@@ -88,6 +88,7 @@ struct WireReply {
 
 struct WireHello {
   u64 rom_base, rom_size, ram_base, ram_size, ring_base, ring_size;
+  u64 code_base, code_size;  ///< 0: programs are interpreted
   u64 owner;           ///< OwnerId of this process
   // The patched libc: what to map where, relative to the load base of the libc with this build id.
   u64 text_vaddr, text_size, text_file_offset;
@@ -126,7 +127,8 @@ struct WireObject {
   u64 ino;
   u64 ring;  ///< RingDesc address for RingMap and PerfRing
   u32 mode;  ///< FILE_READ | FILE_WRITE, as objects/objects.h has them
-  u32 pad;
+  u32 listed;  ///< Map, RingMap: index in RomHeader::maps, or ~0: not in that list
+  u64 desc;    ///< Map, RingMap: MapDesc address
 };
 
 struct WireCounts {

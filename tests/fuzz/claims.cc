@@ -6,6 +6,7 @@
 #include <map>
 
 #include "buffers/ringbuf.h"
+#include "maps/map_ops.h"
 
 namespace skep::fuzz {
 namespace {
@@ -78,10 +79,10 @@ class Look {
     const MapDesc* map = world_.desc_of(reg.map_ptr);
     if (map == nullptr) return false;
     if (map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS) return value == reinterpret_cast<u64>(world_.inner_map());
-    for (u32 i = 0; i < map->n_elems; ++i) {
-      const u64 start = reinterpret_cast<u64>(map->elems) + u64{i} * map->elem_size + map->elem_value_off;
-      if (within64(reg, value - start - static_cast<u64>(s64{reg.off}))) return true;
-    }
+    // A value of that size fits at its own beginning alone.
+    const u64 most = reg.umax_value < map->value_size ? reg.umax_value : map->value_size;
+    for (u64 at = 0; at <= most; ++at)
+      if (within64(reg, at) && map_ops(map->type)->holds_value(map, value - static_cast<u64>(s64{reg.off}) - at, map->value_size)) return true;
     return false;
   }
 

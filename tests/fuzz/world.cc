@@ -1,9 +1,14 @@
 #include "world.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
 #include "isa/asm_test.h"
+#include "jit/place.h"
+#include "jit/run.h"
 #include "maps/map_ops.h"
 #include "maps/object_maps.h"
 #include "progtypes/func_ids.h"
@@ -31,6 +36,7 @@ RunEnv fake_env() {
 }
 
 /// Linux: the packet's room is followed by the shared info.
+constexpr u64 OTHER_ROOM = round_up(sizeof(RunCtx) + PAGE_SIZE, PAGE_SIZE);
 constexpr u32 ROOM = PACKET_HEADROOM + PACKET_MAX + PACKET_TAILROOM;
 
 }  // namespace
@@ -40,9 +46,23 @@ World::World() : env_(fake_env()), run_(std::make_unique<RunCtx>()), kernel_(std
   slot_ = slot_acquire_cpu(host_->view(), 77, 2);
   stats_ = reinterpret_cast<ProgStats*>(host_->ram_alloc(4096).value());
   make_maps();
+  Rng rng(1);
+  disturb(rng);
 }
 
-World::~World() { slot_release(slot_); }
+World::~World() {
+  munmap(other_room_, OTHER_ROOM);
+  slot_release(slot_);
+}
+
+void World::disturb(Rng& rng) {
+  if (other_room_ != nullptr) munmap(other_room_, OTHER_ROOM);
+  // Anywhere in the lower half; the kernel takes another place where that one is not free.
+  void* const wish = reinterpret_cast<void*>((rng.next() >> 17) & ~u64{PAGE_SIZE - 1});
+  other_room_ = mmap(wish, OTHER_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (other_room_ == MAP_FAILED) std::abort();
+  other_run_ = new (static_cast<u8*>(other_room_) + 16 * rng.below(PAGE_SIZE / 16)) RunCtx;
+}
 
 MapDesc* World::make_map(const MapShape& shape) {
   const MapSpec spec{.type = shape.type,
@@ -139,6 +159,8 @@ std::unique_ptr<Runnable> World::link(const VerifiedProg& verified) {
     insn[0].imm = static_cast<s32>(address);
     insn[1].imm = static_cast<s32>(address >> 32);
   }
+  out->subprog_starts = verified.report().subprog_starts;
+  out->stack_depth = verified.report().stack_depth;
   out->image.id = 1;
   out->image.type = verified.prog().type;
   out->image.insns = out->insns.data();
@@ -170,7 +192,25 @@ void World::fill_hash(Rng& rng, MapDesc* map) {
   }
 }
 
+void World::empty_hash(MapDesc* map) {
+  u64 key = 0;
+  while (map_ops(map->type)->get_next_key(op(), map, nullptr, &key) == 0 && map_ops(map->type)->erase(op(), map, &key) == 0) {
+  }
+}
+
+/// As if nothing had ever been in it: a reservation shows what its place held before.
+void World::empty_ring() {
+  RingDesc& ring = *maps_[MAP_RINGBUF]->ring;
+  std::memset(ring.user_page, 0, PAGE_SIZE);
+  std::memset(ring.prod_page, 0, PAGE_SIZE);
+  std::memset(ring.data, 0, ring.data_size);
+  std::memset(static_cast<void*>(ring.ctl), 0, sizeof *ring.ctl);
+}
+
 void World::fill(Rng& rng) {
+  empty_hash(maps_[MAP_HASH8]);
+  empty_hash(maps_[MAP_HASH24]);
+  empty_ring();
   for (MapDesc* map : {maps_[MAP_ARRAY16], maps_[MAP_ARRAY1], inner_})
     for (u32 i = 0; i < map->n_elems; ++i)
       fill_value(rng, map->elems + u64{i} * map->elem_size + map->elem_value_off, map->value_size);
@@ -179,9 +219,6 @@ void World::fill(Rng& rng) {
   u64 value = 0;
   while (map_ops(BPF_MAP_TYPE_QUEUE)->pop(op(), maps_[MAP_QUEUE], &value) == 0) {
   }
-  // The ring's reader takes everything.
-  RingDesc* const ring = maps_[MAP_RINGBUF]->ring;
-  std::memcpy(ring->user_page, ring->prod_page, 8);
   g_clock = rng.next();
 }
 
@@ -221,12 +258,42 @@ void World::make_packet(Rng& rng, u32 type) {
   std::memcpy(static_cast<void*>(&k.pt_regs), regs, sizeof regs);
 }
 
-void World::run(const Program& program, const Runnable& runnable, u64 seed, OnStep on_step, void* who) {
-  Rng rng(seed);
-  fill(rng);
-  make_packet(rng, program.type);
-  RunCtx& r = *run_;
-  // Of the stack and its like only what the interpreter does not set itself.
+Status World::compile_image(ProgImage& image, const JitInput& in) {
+  const Result<JitCode> code = jit_compile(in);
+  return code.ok() ? place_code(*host_, *code, &image) : Status(code.error());
+}
+
+JitInput World::jit_input(const Runnable& runnable) const {
+  JitInput in;
+  in.insns = runnable.insns;
+  in.subprog_starts = runnable.subprog_starts;
+  in.stack_depth = runnable.stack_depth;
+  in.prog_type = runnable.image.type;
+  in.maps = maps_;
+  in.nr_cpus = CPUS;
+  return in;
+}
+
+Status World::compile(Runnable& runnable, bool optimise) {
+  static constexpr u32 START[] = {0}, DEPTH[] = {0};
+  JitInput callee;
+  callee.insns = callee_;
+  callee.subprog_starts = START;
+  callee.stack_depth = DEPTH;
+  if (callee_image_.entry == 0) TRY(compile_image(callee_image_, callee));
+  JitInput in = jit_input(runnable);
+  in.optimise = optimise;
+  runnable.image.cleanup = 1;
+  return compile_image(runnable.image, in);
+}
+
+void World::withdraw(Runnable& runnable) {
+  if (runnable.image.entry != 0) host_->code_withdraw(runnable.image.code);
+  runnable.image.entry = runnable.image.code = 0;
+}
+
+void World::set_up(RunCtx& r, const Program& program, const Runnable& runnable) {
+  // Of the stack and its like only what the executor does not set itself.
   r.op = op();
   r.prog = &runnable.image;
   r.probe = &probe_;
@@ -249,7 +316,60 @@ void World::run(const Program& program, const Runnable& runnable, u64 seed, OnSt
   }
   r.frame = 0;
   callee_image_.type = program.type;
-  stepped_run(r, on_step, who);
+}
+
+void World::run(const Program& program, const Runnable& runnable, u64 seed, OnStep on_step, void* who) {
+  Rng rng(seed);
+  fill(rng);
+  make_packet(rng, program.type);
+  set_up(*run_, program, runnable);
+  last_ = run_.get();
+  result_ = stepped_run(*run_, on_step, who);
+}
+
+void World::run_by(Executor executor, const Program& program, const Runnable& runnable, u64 seed) {
+  constexpr u8 NOISE = 0xa7;
+  Rng rng(seed);
+  fill(rng);
+  make_packet(rng, program.type);
+  last_ = executor == Executor::Interpreter ? run_.get() : other_run_;
+  set_up(*last_, program, runnable);
+  // What was never written is what happens to lie there: the run is not to be compared, and ends.
+  last_->check_uninit = true;
+  result_ = executor == Executor::Compiled ? run_program(*last_) : stepped_run(*last_, nullptr, nullptr, executor == Executor::Disturbed ? NOISE : 0);
+}
+
+std::vector<u8> World::outcome() {
+  std::vector<u8> out;
+  const auto add = [&](const void* bytes, u64 size) {
+    const auto* p = static_cast<const u8*>(bytes);
+    out.insert(out.end(), p, p + size);
+  };
+  add(&result_, sizeof result_);
+  for (const MapDesc* map : {maps_[MAP_ARRAY16], maps_[MAP_ARRAY1], maps_[MAP_CONSTANT], inner_})
+    add(map->elems, u64{map->n_elems} * map->elem_size);
+  for (MapDesc* map : {maps_[MAP_HASH8], maps_[MAP_HASH24]}) add_hash(out, map);
+  u64 value = 0;
+  while (map_ops(BPF_MAP_TYPE_QUEUE)->pop(op(), maps_[MAP_QUEUE], &value) == 0) add(&value, sizeof value);
+  const RingDesc& ring = *maps_[MAP_RINGBUF]->ring;
+  add(ring.prod_page, 8);
+  add(ring.data, ring.data_size);
+  add(room_.data(), room_.size());
+  add(kernel_.get(), sizeof *kernel_);
+  return out;
+}
+
+void World::add_hash(std::vector<u8>& out, MapDesc* map) {
+  std::vector<std::vector<u8>> elements;
+  u64 key = 0;
+  const MapOps& ops = *map_ops(map->type);
+  for (long err = ops.get_next_key(op(), map, nullptr, &key); err == 0; err = ops.get_next_key(op(), map, &key, &key)) {
+    std::vector<u8> element(8 + map->value_size);
+    std::memcpy(element.data(), &key, map->key_size);
+    if (ops.read_value(op(), map, &key, element.data() + 8, 0) == 0) elements.push_back(element);
+  }
+  std::sort(elements.begin(), elements.end());
+  for (const auto& element : elements) out.insert(out.end(), element.begin(), element.end());
 }
 
 }  // namespace skep::fuzz

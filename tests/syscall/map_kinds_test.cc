@@ -1,4 +1,5 @@
-// The kinds of maps that programs name and whose elements skep does not have yet: how they are made, and that they are honestly empty.
+// The kinds of maps beside hashes and arrays: how they are made; and those whose elements skep does not have yet: that they are honestly
+// empty. Elements of LRU hashes and LPM tries: map_lru_test.cc, map_lpm_test.cc.
 // Linux: each kind's map_alloc_check and map_alloc in kernel/bpf/, net/core/sock_map.c, net/xdp/xskmap.c
 #include "bpf_calls.h"
 #include "btf_text.h"
@@ -285,9 +286,6 @@ TEST_F(MapKindsTest, AreEmpty) {
   const Empty expected[] = {
       {BPF_MAP_TYPE_STACK_TRACE, ENOENT, ENOENT, EINVAL},
       {BPF_MAP_TYPE_CGROUP_ARRAY, kENOTSUPP, 0, 0},
-      {BPF_MAP_TYPE_LRU_HASH, ENOENT, ENOENT, 0},
-      {BPF_MAP_TYPE_LRU_PERCPU_HASH, ENOENT, ENOENT, 0},
-      {BPF_MAP_TYPE_LPM_TRIE, ENOENT, ENOENT, 0},
       {BPF_MAP_TYPE_DEVMAP, ENOENT, 0, 0},
       {BPF_MAP_TYPE_DEVMAP_HASH, ENOENT, ENOENT, 0},
       {BPF_MAP_TYPE_CPUMAP, ENOENT, 0, 0},
@@ -330,13 +328,6 @@ TEST_F(MapKindsTest, SocketsAreReadAsCookies) {
     const Fd map(create(with_value(type, 4)));
     EXPECT_THAT(map_lookup(map.get(), key, &value), SyscallFailsWithErrno(ENOSPC)) << type;
   }
-}
-
-TEST_F(MapKindsTest, LruTakesNothingOut) {
-  std::uint64_t value = 0;
-  const std::uint64_t key = 0;
-  const Fd map(create(good(BPF_MAP_TYPE_LRU_HASH)));
-  EXPECT_THAT(map_lookup_and_delete(map.get(), &key, &value), SyscallFailsWithErrno(ENOENT));
 }
 
 }  // namespace

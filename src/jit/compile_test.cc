@@ -1,0 +1,72 @@
+// Whole programs, compiled, against the interpreter.
+#include "jit/compile.h"
+
+#include <fmt/format.h>
+
+#include "jit/emit_fixture_test.h"
+#include "jit/front_fixture_test.h"
+#include "jit/random_program_test.h"
+
+namespace skep::jit::test {
+namespace {
+
+using namespace skep::test;
+
+class Compile : public FrontFixture {
+ protected:
+  /// r0 and memory as the interpreter leaves them, with and without passes.
+  void as_interpreted(const Prog& p, std::span<u8> memory, const std::string& what) {
+    const std::vector<u8> start(memory.begin(), memory.end());
+    const u64 want = interp_run(prepare(p));
+    ASSERT_EQ(run_->fault.kind, FaultKind::None) << what;
+    const std::vector<u8> left(memory.begin(), memory.end());
+    for (const bool optimise : {false, true}) {
+      std::copy(start.begin(), start.end(), memory.begin());
+      auto made = jit_compile(input(p, optimise));
+      ASSERT_TRUE(made.ok()) << what;
+      Loaded loaded(*made);
+      RunCtx& run = prepare(p);
+      const u64 args[5] = {reinterpret_cast<u64>(run.ctx), 0, 0, 0, 0};
+      u64 got = 0;
+      ASSERT_TRUE(call_checked(loaded.function(), &run, args, &got)) << what;
+      ASSERT_EQ(got, want) << what << (optimise ? ", optimised" : ", plain");
+      ASSERT_TRUE(std::equal(left.begin(), left.end(), memory.begin())) << what << (optimise ? ", optimised" : ", plain");
+    }
+  }
+};
+
+TEST_F(Compile, RandomProgramsAsInterpreted) {
+  MapDesc* array = map(BPF_MAP_TYPE_ARRAY, 4, RandomProgram::MEMORY, 4);
+  for (u32 seed = 0; seed < 1000 && !HasFailure(); ++seed) {
+    RandomProgram random(seed);
+    u8* value = array->ram;
+    for (u32 i = 0; i < RandomProgram::MEMORY; ++i) value[i] = static_cast<u8>(seed * 7 + i * 31);
+    as_interpreted(random.make(value, array), {array->ram, array->ram_bytes}, fmt::format("seed {}", seed));
+  }
+}
+
+/// Straight code, and code that is all branches, of a size that quadratic work would show in: all of it within the test's time.
+TEST_F(Compile, AMillionInstructions) {
+  step_limit_ = 2000000;
+  for (const bool branches : {false, true}) {
+    Prog p = {ldx(BPF_DW, 2, 1, 0), ldx(BPF_DW, 0, 1, 8), ldx(BPF_DW, 1, 1, 16)};
+    const u32 total = 1000000 - 2;
+    p.reserve(total + 2);
+    for (u32 i = 0; p.size() < total; ++i) {
+      p.push_back(alu64x(BPF_ADD, static_cast<u8>(i % 3), static_cast<u8>((i + 1) % 3)));
+      p.push_back(alu64k(BPF_XOR, static_cast<u8>(i % 3), static_cast<s32>(i)));
+      if (branches) p.push_back(jk(BPF_JEQ, static_cast<u8>((i + 2) % 3), static_cast<s32>(i), 1));
+      p.push_back(alu64k(BPF_MUL, static_cast<u8>((i + 2) % 3), 7));
+    }
+    p.push_back(exit_());
+    auto made = jit_compile(input(p, true));
+    ASSERT_TRUE(made.ok()) << made.error().value();
+    Loaded loaded(*made);
+    RunCtx& run = prepare(p);
+    const u64 got = loaded.function()(&run, reinterpret_cast<u64>(run.ctx), 0, 0, 0, 0);
+    EXPECT_EQ(got, interp_run(prepare(p)));
+  }
+}
+
+}  // namespace
+}  // namespace skep::jit::test
