@@ -163,7 +163,6 @@ void run_entry(const ProbeEntry& p, Event& e, RunEnv* env) {
 }
 
 void run_list(const ProbeList& list, Event& e) {
-  e.synthetic.task = SyntheticTask{};
   RunEnv* env = env_of_run(&e.synthetic.task);
   for (u32 i = 0; i < list.count; ++i) run_entry(list.entries[i], e, env);
 }

@@ -13,6 +13,7 @@ constexpr u32 CPU_TRIES = 16;
 
 /// Of the run under way.
 __thread SyntheticTask* task_of_run __attribute__((tls_model("initial-exec")));
+__thread bool task_is_filled __attribute__((tls_model("initial-exec")));
 
 u64 pid_tgid(RunEnv*) noexcept { return current_pid_tgid(); }
 // Never kept: another thread may change them, and name this one through /proc.
@@ -29,11 +30,13 @@ u64 tai(RunEnv*) noexcept { return clock_ns(11); }
 /// A program gets at the task by its address alone, and that only here.
 u64 current_task(RunEnv* env) noexcept {
   SyntheticTask& task = *task_of_run;
-  if (task.tgid == 0) {
+  if (!task_is_filled) {
+    zero_bytes(&task, sizeof task);
     const u64 id = current_pid_tgid();
     task.pid = static_cast<s32>(id);
     task.tgid = static_cast<s32>(id >> 32);
     comm(env, task.comm);
+    task_is_filled = true;
   }
   return reinterpret_cast<u64>(&task);
 }
@@ -81,6 +84,7 @@ RunSlot* acquire_cpu(u32 cpu) {
 
 RunEnv* env_of_run(SyntheticTask* task) {
   task_of_run = task;
+  task_is_filled = false;
   return &env_of_process;
 }
 

@@ -1,17 +1,21 @@
 // agent: what a program's run asks of this process, and the slots it needs: shared by events (fire.cc) and runs on demand (test_run.cc).
 #pragma once
 #include "helpers/run_ctx.h"
+#include "progtypes/kernel_ctx.h"
 
 namespace skep::agent {
 
-/// The part of a task_struct that is filled so far. All zero until a program asks for its address.
+/// A task_struct of our own vmlinux BTF, of which these are filled and the rest is zero. Nothing at all is set before a program asks for
+/// its address; from then on programs may read all of it.
 struct SyntheticTask {
   u64 state;
   s32 pid, tgid;
   char comm[16];
+  u8 rest[TASK_STRUCT_BYTES - 32];
 };
+static_assert(sizeof(SyntheticTask) == TASK_STRUCT_BYTES);
 
-/// What runs ask of this process. Good for the calling thread's next runs, until it is called again; `task`, all zero, stays as long.
+/// What runs ask of this process. Good for the calling thread's next runs, until it is called again; `task` stays as long.
 RunEnv* env_of_run(SyntheticTask* task);
 
 /// The processor this thread is on, without a syscall.

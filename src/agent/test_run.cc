@@ -70,7 +70,7 @@ s64 run_plan(const WireTestRun& w, RunSlot* guard, u64 mask) {
   if (!sync_ring_maps()) return -EIO_;
   TestRunPlan plan{reinterpret_cast<const ProgImage*>(w.prog), w.uattr, w.expected_attach_type, w.max_ctx_offset, {}};
   copy_bytes(&plan.attr, w.attr, sizeof plan.attr);
-  SyntheticTask task{};
+  SyntheticTask task;
   Env env{};
   env.run = env_of_run(&task);
   env.extra = {reinterpret_cast<u64>(&task), sizeof task};

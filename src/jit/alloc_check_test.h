@@ -1,10 +1,11 @@
-// jit tests: whether each operand finds its value where the allocation says, on every way to it. Walks places and names, not numbers.
+// jit tests: whether each operand finds its value where the allocation says, on every way to it. Walks places and names, not
+// numbers.
 #pragma once
+#include <fmt/format.h>
+
 #include <optional>
 #include <set>
 #include <string>
-
-#include <fmt/format.h>
 
 #include "jit/alloc.h"
 
@@ -48,7 +49,9 @@ class AllocChecker {
   void fail(std::string what) {
     if (error_.empty()) error_ = std::move(what);
   }
-  static std::string name(Loc l) { return l.is_reg() ? fmt::format("r{}", l.code) : l.is_slot() ? fmt::format("s{}", l.slot_index()) : "anew"; }
+  static std::string name(Loc l) {
+    return l.is_reg() ? fmt::format("r{}", l.code) : l.is_slot() ? fmt::format("s{}", l.slot_index()) : "anew";
+  }
   void expect(const State& s, ValueId v, Loc l, const char* where, u32 pos) {
     if (l.is_remat()) {
       if (l.value() != v || !m_.remat(v)) fail(fmt::format("{} at {}: v{} is made anew", where, pos, v));
@@ -109,7 +112,8 @@ class AllocChecker {
       if (lost.late && (lost.regs & bit(d.code))) fail(fmt::format("v{} at {} is in a register that is lost", id, pos));
       // A late operand must still be there when the result is written.
       m_.each_use(v, [&](ValueId used, Phase phase, Need, Reg) {
-        if (phase == LATE && used != id && !(m_.remat(used) && !live_.covers(used, pos + LATE)) && a_.loc(used, pos + LATE) == d) fail(fmt::format("v{} at {} overwrites an operand", id, pos));
+        if (phase == LATE && used != id && !(m_.remat(used) && !live_.covers(used, pos + LATE)) && a_.loc(used, pos + LATE) == d)
+          fail(fmt::format("v{} at {} overwrites an operand", id, pos));
       });
       define(s, id, d);
     }

@@ -35,8 +35,7 @@ void put32(u8* at, u32 x) { std::memcpy(at, &x, 4); }
 u8* PlainMemory::alloc(std::size_t size) { return static_cast<u8*>(std::malloc(size)); }
 void PlainMemory::free(u8* p) { std::free(p); }
 
-CodeBuffer::CodeBuffer(std::size_t expected)
-    : Xbyak::CodeGenerator(expected, Xbyak::AutoGrow, static_cast<PlainMemory*>(this)) {}
+CodeBuffer::CodeBuffer(std::size_t expected) : Xbyak::CodeGenerator(expected, Xbyak::AutoGrow, static_cast<PlainMemory*>(this)) {}
 
 CodeBuffer::Label CodeBuffer::new_label() {
   labels_.push_back({});
@@ -110,8 +109,10 @@ void CodeBuffer::write() {
     const Item& item = items_[i];
     std::memcpy(bytes_.data() + done + shift_[i], getCode() + done, item.at - done);
     done = item.at;
-    if (item.kind == ALIGN) put_nops(bytes_.data() + done + shift_[i], item.size);
-    else write_jump(item, i);
+    if (item.kind == ALIGN)
+      put_nops(bytes_.data() + done + shift_[i], item.size);
+    else
+      write_jump(item, i);
   }
   std::memcpy(bytes_.data() + done + shift_.back(), getCode() + done, getSize() - done);
   for (const Relative& r : relatives_) put32(bytes_.data() + final(r.at), final(labels_[r.label]) - (final(r.at) + 4));

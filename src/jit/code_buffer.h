@@ -1,8 +1,8 @@
 // jit: machine code as it grows: jumps between labels are put in last, in their shortest forms. Internal to the room.
 #pragma once
-#include <vector>
-
 #include <xbyak/xbyak.h>
+
+#include <vector>
 
 #include "base/types.h"
 

@@ -42,12 +42,15 @@ Result<JitCode> finish(ProgramCode& program) {
   if (!code.finish()) return Errno(E2BIG);
   JitCode out;
   for (const auto& g : program.gates) out.gates.push_back({code.final(g.at), g.gate});
-  for (const auto& f : program.functions) out.functions.push_back({code.final(f.begin), code.final(f.end), code.final(f.body), f.frame, f.saved});
+  for (const auto& f : program.functions)
+    out.functions.push_back({code.final(f.begin), code.final(f.end), code.final(f.body), f.frame, f.saved});
   for (const auto& f : program.faults) out.faults.push_back({code.final(f.at), code.final(code.label(f.fixup))});
   for (const auto& l : program.lines) {
     const u32 at = code.final(l.at);
-    if (!out.lines.empty() && out.lines.back().at == at) out.lines.back().insn = l.insn;
-    else out.lines.push_back({at, l.insn});
+    if (!out.lines.empty() && out.lines.back().at == at)
+      out.lines.back().insn = l.insn;
+    else
+      out.lines.push_back({at, l.insn});
   }
   out.bytes = code.take_bytes();
   return out;
@@ -69,7 +72,9 @@ ValueId prepare(Function& f) {
   return id;
 }
 
-Result<JitCode> emit_functions(std::vector<Function>& functions, const JitInput&) { return emit_for(functions, machine_features()); }
+Result<JitCode> emit_functions(std::vector<Function>& functions, const JitInput&) {
+  return emit_for(functions, machine_features());
+}
 
 Result<JitCode> emit_for(std::vector<Function>& functions, Features features) {
   std::size_t values = 0;

@@ -1,7 +1,8 @@
 // The function as a whole: its frame, its blocks, how they end.
+#include "jit/emit.h"
+
 #include <bit>
 
-#include "jit/emit.h"
 #include "jit/gates.h"
 
 namespace skep::jit {
@@ -94,6 +95,7 @@ void FunctionEmitter::block(u32 i) {
   const bool head = b.loop != NONE && live_.loops[b.loop].first == i;
   if (head && !m_.f.blocks[b.id].unlikely) c_.align_loop();
   c_.bind(block_labels_[b.id]);
+  flags_of_ = NONE;
   for (const ValueId id : m_.f.blocks[b.id].values) {
     const Value& v = m_.value(id);
     if (m_.skipped(v)) continue;
@@ -101,46 +103,67 @@ void FunctionEmitter::block(u32 i) {
     pos_ = live_.position_of[id];
     line(v.insn);
     moves(a_.moves_before(pos_));
-    if (is_terminator(v.op)) terminator(i, id, v);
-    else instruction(id, v);
+    if (is_terminator(v.op)) {
+      terminator(i, id, v);
+    } else {
+      flags_of_ = NONE;
+      instruction(id, v);
+    }
   }
 }
 
 void FunctionEmitter::instruction(ValueId, const Value& v) {
   switch (v.op) {
-    case Op::Add: return add(v);
+    case Op::Add:
+      return add(v);
     case Op::Sub:
       if (m_.immediate(v.arg[1], v.width) && m_.value(v.arg[1]).imm != INT32_MIN)
         return add_imm(result(), moved(v.arg[0], EARLY), -m_.value(v.arg[1]).imm, v.width);
       return logic(v);
-    case Op::Mul: return mul(v);
+    case Op::Mul:
+      return mul(v);
     case Op::And:
     case Op::Or:
-    case Op::Xor: return logic(v);
+    case Op::Xor:
+      return logic(v);
     case Op::Shl:
     case Op::Shr:
     case Op::Sar:
-    case Op::Rotl: return shift(v);
+    case Op::Rotl:
+      return shift(v);
     case Op::UDiv:
     case Op::UMod:
     case Op::SDiv:
-    case Op::SMod: return divide(v);
+    case Op::SMod:
+      return divide(v);
     case Op::MulHiU:
-    case Op::MulHiS: return mul_high(v);
+    case Op::MulHiS:
+      return mul_high(v);
     case Op::Neg:
     case Op::Not:
-    case Op::Bswap: return unary(v);
+    case Op::Bswap:
+      return unary(v);
     case Op::Zext:
-    case Op::Sext: return extend(v);
-    case Op::Select: return select(v);
-    case Op::Lea: return c_.lea(Xbyak::Reg32e(static_cast<int>(result()), static_cast<int>(v.width * 8)), memory(v, EARLY, 8));
-    case Op::Load: return load(v);
-    case Op::Store: return store(v);
-    case Op::Update: return update(v);
-    case Op::Atomic: return atomic(v);
-    case Op::Cmpxchg: return cmpxchg(v);
-    case Op::TailCall: return tail_call(v);
-    default: return call(v);
+    case Op::Sext:
+      return extend(v);
+    case Op::Select:
+      return select(v);
+    case Op::Lea:
+      return c_.lea(Xbyak::Reg32e(static_cast<int>(result()), static_cast<int>(v.width * 8)), memory(v, EARLY, 8));
+    case Op::Load:
+      return load(v);
+    case Op::Store:
+      return store(v);
+    case Op::Update:
+      return update(v);
+    case Op::Atomic:
+      return atomic(v);
+    case Op::Cmpxchg:
+      return cmpxchg(v);
+    case Op::TailCall:
+      return tail_call(v);
+    default:
+      return call(v);
   }
 }
 
@@ -159,13 +182,16 @@ void FunctionEmitter::edge_and_jump(u32 from, u32 succ) {
 
 void FunctionEmitter::terminator(u32 i, ValueId, const Value& v) {
   switch (v.op) {
-    case Op::Jump: return edge_and_jump(i, 0);
-    case Op::Branch: return branch(i, v);
+    case Op::Jump:
+      return edge_and_jump(i, 0);
+    case Op::Branch:
+      return branch(i, v);
     case Op::Ret:
       copy(Loc::in(RAX), moved(v.arg[0], EARLY));
       epilogue();
       return c_.ret();
-    default: return c_.ud2();
+    default:
+      return c_.ud2();
   }
 }
 
@@ -195,7 +221,8 @@ void FunctionEmitter::branch(u32 i, const Value& v) {
     moves(m[hot]);
     m[hot] = {};
   }
-  const u8 cc = compare(v, EARLY);
+  u8 cc;
+  if (!flags_say(v, &cc)) cc = compare(v, EARLY);
   // `here`: the way that goes on behind the jump; the other one is jumped to.
   u32 here = b.succs[1] == next ? 1 : b.succs[0] == next ? 0 : m[0].empty() == m[1].empty() ? hot : m[0].empty() ? 1 : 0;
   const bool between = !m[1 - here].empty();
@@ -230,7 +257,16 @@ void FunctionEmitter::deferred() {
         c_.xor_(reg(d.reg, 4), reg(d.reg, 4));
         c_.jump(d.back);
         break;
-      case Deferred::Divide: divide_deferred(d, m_.value(d.value)); break;
+      case Deferred::Divide:
+        divide_deferred(d, m_.value(d.value));
+        break;
+      case Deferred::WideDivide:
+        if (d.other.is_reg())
+          wide_divide(m_.value(d.value), reg(d.other.code, 8));
+        else
+          wide_divide(m_.value(d.value), slot(d.other));
+        c_.jump(d.back);
+        break;
       case Deferred::EndRun:
         copy(Loc::in(RDI), d.run);
         call_gate(GATE_END_RUN);

@@ -37,8 +37,8 @@ struct ProgramCode {
   std::vector<FunctionCode> functions;
 };
 
-/// Brings a function into the form that allocation and emission expect: constants at the right, the run's Param where it is needed (which
-/// is the result; NONE: nowhere), uses counted.
+/// Brings a function into the form that allocation and emission expect: constants at the right, the run's Param where it is needed
+/// (which is the result; NONE: nowhere), uses counted.
 ValueId prepare(Function& f);
 
 /// emit_functions() for a machine that has `features`.
@@ -64,13 +64,13 @@ class FunctionEmitter {
   };
   /// Code that stands behind the function's blocks.
   struct Deferred {
-    enum Kind : u8 { Edge, ProbeFault, Divide, EndRun, LeaveForTail } kind;
+    enum Kind : u8 { Edge, ProbeFault, Divide, WideDivide, EndRun, LeaveForTail } kind;
     Label at, back;
     u32 insn;
     ValueId value;
     BlockId block;  ///< Edge: where it leads to, and its number there
     u32 edge;
-    Loc run, other;
+    Loc run, other;  ///< other: the context; the divisor
     Reg reg;
   };
 
@@ -124,6 +124,9 @@ class FunctionEmitter {
   void divide(const Value& v);
   void divide_check(const Value& v, const Source& b);
   void divide_deferred(const Deferred& d, const Value& v);
+  void wide_divide(const Value& v, const Operand& b);
+  void flags_are_result(u32 width) { flags_of_ = id_, flags_width_ = width; }
+  bool flags_say(const Value& v, u8* cc) const;
   u8 compare(const Value& v, Phase phase);
   u8 compare_test(const Value& v, Phase phase);
   void select(const Value& v);
@@ -148,16 +151,18 @@ class FunctionEmitter {
   const Live& live_;
   Allocation& a_;
   MoveOrder order_;
-  std::vector<Move> group_;               ///< scratch
+  std::vector<Move> group_;  ///< scratch
   std::vector<Label> block_labels_;
-  std::vector<u32> edge_index_;           ///< of block b's successor k at 2 b + k: its number among that one's predecessors
+  std::vector<u32> edge_index_;  ///< of block b's successor k at 2 b + k: its number among that one's predecessors
   std::vector<Deferred> deferred_;
-  ValueId id_ = NONE;                     ///< at hand
+  ValueId id_ = NONE;  ///< at hand
   u32 pos_ = 0;
-  u32 bias_ = 0;                          ///< bytes pushed in the middle of moves
-  u32 frame_end_ = 0, frame_bytes_ = 0;   ///< from rsp to the end of the BPF stack; what the prologue takes off
+  u32 bias_ = 0;                         ///< bytes pushed in the middle of moves
+  u32 frame_end_ = 0, frame_bytes_ = 0;  ///< from rsp to the end of the BPF stack; what the prologue takes off
   RegMask saved_ = 0;
   u32 last_line_ = NONE;
+  ValueId flags_of_ = NONE;  ///< the flags are as a comparison of this value's low flags_width_ bytes with 0 leaves them
+  u32 flags_width_ = 0;
 };
 
 }  // namespace skep::jit

@@ -31,37 +31,56 @@ Reg32e wide(u32 r, u32 bytes) { return Reg32e(static_cast<int>(r), static_cast<i
 
 void FunctionEmitter::apply(Op op, const Operand& dst, const Operand& src) {
   switch (op) {
-    case Op::Add: return c_.add(dst, src);
-    case Op::Sub: return c_.sub(dst, src);
-    case Op::And: return c_.and_(dst, src);
-    case Op::Or: return c_.or_(dst, src);
-    case Op::Mul: return c_.imul(static_cast<const XReg&>(dst), src);
-    default: return c_.xor_(dst, src);
+    case Op::Add:
+      return c_.add(dst, src);
+    case Op::Sub:
+      return c_.sub(dst, src);
+    case Op::And:
+      return c_.and_(dst, src);
+    case Op::Or:
+      return c_.or_(dst, src);
+    case Op::Mul:
+      return c_.imul(static_cast<const XReg&>(dst), src);
+    default:
+      return c_.xor_(dst, src);
   }
 }
 
 void FunctionEmitter::apply_imm(Op op, const Operand& dst, u32 imm) {
   switch (op) {
-    case Op::Add: return c_.add(dst, imm);
-    case Op::Sub: return c_.sub(dst, imm);
-    case Op::And: return c_.and_(dst, imm);
-    case Op::Or: return c_.or_(dst, imm);
-    default: return c_.xor_(dst, imm);
+    case Op::Add:
+      return c_.add(dst, imm);
+    case Op::Sub:
+      return c_.sub(dst, imm);
+    case Op::And:
+      return c_.and_(dst, imm);
+    case Op::Or:
+      return c_.or_(dst, imm);
+    default:
+      return c_.xor_(dst, imm);
   }
 }
 
 void FunctionEmitter::add_imm(u32 d, Loc a, s64 imm, u32 width) {
   if (width == 4) imm = static_cast<s32>(imm);
   if (a.is_reg() && a.code != d) {
-    if (imm == 0) c_.mov(reg(d, width), reg(a.code, width));
-    else c_.lea(wide(d, width), address(exp(a.code) + static_cast<std::size_t>(imm)));
+    if (imm == 0)
+      c_.mov(reg(d, width), reg(a.code, width));
+    else
+      c_.lea(wide(d, width), address(exp(a.code) + static_cast<std::size_t>(imm)));
     return;
   }
   copy(Loc::in(d), a);
-  if (imm == 1) c_.inc(reg(d, width));
-  else if (imm == -1) c_.dec(reg(d, width));
-  else if (imm == 128) c_.sub(reg(d, width), static_cast<u32>(-128));
-  else if (imm != 0 || width == 4) c_.add(reg(d, width), static_cast<u32>(imm));
+  if (imm == 0 && width == 8) return;
+  if (imm == 1)
+    c_.inc(reg(d, width));
+  else if (imm == -1)
+    c_.dec(reg(d, width));
+  else if (imm == 128)
+    c_.sub(reg(d, width), static_cast<u32>(-128));
+  else
+    c_.add(reg(d, width), static_cast<u32>(imm));
+  flags_are_result(width);
 }
 
 void FunctionEmitter::add(const Value& v) {
@@ -92,10 +111,12 @@ void FunctionEmitter::binary_rest(const Value& v) {
   const Source b = source(v.arg[1], early ? EARLY : LATE, v.width);
   if (!b.in_memory && static_cast<u32>(b.reg.getIdx()) == d && a != Loc::in(d)) {
     const Source other = source(v.arg[0], EARLY, v.width);
-    return apply(v.op, reg(d, v.width), other.op());
+    apply(v.op, reg(d, v.width), other.op());
+  } else {
+    copy(Loc::in(d), a);
+    apply(v.op, reg(d, v.width), b.op());
   }
-  copy(Loc::in(d), a);
-  apply(v.op, reg(d, v.width), b.op());
+  if (v.op != Op::Mul) flags_are_result(v.width);
 }
 
 void FunctionEmitter::mul(const Value& v) {
@@ -109,8 +130,10 @@ void FunctionEmitter::mul(const Value& v) {
   }
   if (a.is_reg() && (imm == 3 || imm == 5 || imm == 9))
     return c_.lea(wide(d, v.width), address(exp(a.code) + exp(a.code, static_cast<int>(imm - 1))));
-  if (a.is_reg()) c_.imul(reg(d, v.width), reg(a.code, v.width), static_cast<int>(imm));
-  else c_.imul(reg(d, v.width), slot(a, v.width), static_cast<int>(imm));
+  if (a.is_reg())
+    c_.imul(reg(d, v.width), reg(a.code, v.width), static_cast<int>(imm));
+  else
+    c_.imul(reg(d, v.width), slot(a, v.width), static_cast<int>(imm));
 }
 
 /// Masks that a move makes.
@@ -118,8 +141,10 @@ bool FunctionEmitter::and_as_move(const Value& v, u64 mask) {
   const u32 bytes = mask == 0xff ? 1 : mask == 0xffff ? 2 : mask == 0xffffffff ? 4 : 0;
   if (bytes == 0 || moved(v.arg[0], EARLY).is_remat()) return false;
   const Source a = source(v.arg[0], EARLY, bytes);
-  if (bytes == 4) c_.mov(reg(result(), 4), a.op());
-  else c_.movzx(reg(result(), 4), a.op());
+  if (bytes == 4)
+    c_.mov(reg(result(), 4), a.op());
+  else
+    c_.movzx(reg(result(), 4), a.op());
   return true;
 }
 
@@ -133,6 +158,7 @@ void FunctionEmitter::logic(const Value& v) {
   const u32 width = m_.narrow_and(v) ? 4 : v.width;
   if (v.op == Op::Xor && mask == (width == 4 ? 0xffffffff : ~u64{0})) return c_.not_(reg(d, width));
   apply_imm(v.op, reg(d, width), static_cast<u32>(imm));
+  flags_are_result(width);
 }
 
 // --- Shifts ---
@@ -157,10 +183,14 @@ void FunctionEmitter::shift_imm(const Value& v) {
   if (v.op == Op::Shl && n <= 3 && a.is_reg() && a.code != d) return c_.lea(wide(d, v.width), address(exp(a.code, 1 << n)));
   copy(Loc::in(d), a);
   switch (v.op) {
-    case Op::Shl: return c_.shl(r, static_cast<int>(n));
-    case Op::Shr: return c_.shr(r, static_cast<int>(n));
-    case Op::Sar: return c_.sar(r, static_cast<int>(n));
-    default: return c_.rol(r, static_cast<int>(n));
+    case Op::Shl:
+      return c_.shl(r, static_cast<int>(n));
+    case Op::Shr:
+      return c_.shr(r, static_cast<int>(n));
+    case Op::Sar:
+      return c_.sar(r, static_cast<int>(n));
+    default:
+      return c_.rol(r, static_cast<int>(n));
   }
 }
 
@@ -170,10 +200,14 @@ void FunctionEmitter::shift_by_cl(const Value& v) {
   moves(both);
   const XReg r = reg(d, v.width);
   switch (v.op) {
-    case Op::Shl: return c_.shl(r, c_.cl);
-    case Op::Shr: return c_.shr(r, c_.cl);
-    case Op::Sar: return c_.sar(r, c_.cl);
-    default: return c_.rol(r, c_.cl);
+    case Op::Shl:
+      return c_.shl(r, c_.cl);
+    case Op::Shr:
+      return c_.shr(r, c_.cl);
+    case Op::Sar:
+      return c_.sar(r, c_.cl);
+    default:
+      return c_.rol(r, c_.cl);
   }
 }
 
@@ -182,9 +216,12 @@ void FunctionEmitter::shift(const Value& v) {
   if (!m_.features.bmi2 || v.op == Op::Rotl) return shift_by_cl(v);
   const Reg32e d = wide(result(), v.width), n = wide(at(v.arg[1], EARLY).code, v.width);
   const Source a = source(v.arg[0], EARLY, v.width);
-  if (v.op == Op::Shl) c_.shlx(d, a.op(), n);
-  else if (v.op == Op::Shr) c_.shrx(d, a.op(), n);
-  else c_.sarx(d, a.op(), n);
+  if (v.op == Op::Shl)
+    c_.shlx(d, a.op(), n);
+  else if (v.op == Op::Shr)
+    c_.shrx(d, a.op(), n);
+  else
+    c_.sarx(d, a.op(), n);
 }
 
 // --- One operand ---
@@ -203,13 +240,18 @@ void FunctionEmitter::extend(const Value& v) {
   const Source a = source(v.arg[0], EARLY, v.size);
   const u32 d = result();
   if (v.op == Op::Zext) {
-    if (v.size < 4) c_.movzx(reg(d, 4), a.op());
-    else c_.mov(reg(d, 4), a.op());
+    if (v.size < 4)
+      c_.movzx(reg(d, 4), a.op());
+    else
+      c_.mov(reg(d, 4), a.op());
     return;
   }
-  if (v.size < 4) c_.movsx(reg(d, v.width), a.op());
-  else if (v.width == 8) c_.movsxd(Xbyak::Reg64(static_cast<int>(d)), a.op());
-  else c_.mov(reg(d, 4), a.op());
+  if (v.size < 4)
+    c_.movsx(reg(d, v.width), a.op());
+  else if (v.width == 8)
+    c_.movsxd(Xbyak::Reg64(static_cast<int>(d)), a.op());
+  else
+    c_.mov(reg(d, 4), a.op());
 }
 
 void FunctionEmitter::mul_high(const Value& v) {
@@ -220,8 +262,10 @@ void FunctionEmitter::mul_high(const Value& v) {
     return c_.mulx(wide(d, v.width), wide(d, v.width), b.op());
   }
   copy(Loc::in(RAX), moved(v.arg[0], EARLY));
-  if (v.op == Op::MulHiU) c_.mul(b.op());
-  else c_.imul(b.op());
+  if (v.op == Op::MulHiU)
+    c_.mul(b.op());
+  else
+    c_.imul(b.op());
   copy(Loc::in(d), Loc::in(RDX));
 }
 
@@ -230,8 +274,10 @@ void FunctionEmitter::mul_high(const Value& v) {
 void FunctionEmitter::divide_check(const Value& v, const Source& b) {
   Deferred& out = defer(Deferred::Divide, v);
   if (v.op == Op::UDiv || v.op == Op::UMod) {
-    if (b.in_memory) c_.cmp(b.op(), 0);
-    else c_.test(b.op(), b.reg);
+    if (b.in_memory)
+      c_.cmp(b.op(), 0);
+    else
+      c_.test(b.op(), b.reg);
     return c_.jump_if(condition(Cond::Eq), out.at);
   }
   // 0 and -1 at once. rdx is not in use yet.
@@ -246,21 +292,40 @@ void FunctionEmitter::divide_check(const Value& v, const Source& b) {
   c_.jump_if(condition(Cond::Ule), out.at);
 }
 
+/// The division proper, the dividend in rax. The results go to rax and rdx.
+void FunctionEmitter::wide_divide(const Value& v, const Operand& b) {
+  if (v.op == Op::UDiv || v.op == Op::UMod) {
+    c_.xor_(c_.edx, c_.edx);
+    return c_.div(b);
+  }
+  if (v.width == 8)
+    c_.cqo();
+  else
+    c_.cdq();
+  c_.idiv(b);
+}
+
 void FunctionEmitter::divide(const Value& v) {
-  const bool is_signed = v.op == Op::SDiv || v.op == Op::SMod, quotient = v.op == Op::UDiv || v.op == Op::SDiv;
+  const bool quotient = v.op == Op::UDiv || v.op == Op::SDiv;
   const Source b = source(v.arg[1], MID, v.width);
   copy(Loc::in(RAX), moved(v.arg[0], EARLY));
+  const std::size_t checked = deferred_.size();
   const bool check = m_.divisor_needs_check(v);
   if (check) divide_check(v, b);
-  if (!is_signed) {
-    c_.xor_(c_.edx, c_.edx);
-    c_.div(b.op());
+  if (v.width == 8) {
+    // 64 bits take the machine much longer, and mostly the upper halves are zero.
+    Deferred& wide = defer(Deferred::WideDivide, v);
+    wide.other = at(v.arg[1], MID);
+    c_.mov(c_.rdx, c_.rax);
+    c_.or_(c_.rdx, b.op());
+    c_.shr(c_.rdx, 32);
+    c_.jump_if(condition(Cond::Ne), wide.at);
+    c_.div(source(v.arg[1], MID, 4).op());
+    c_.bind(wide.back);
   } else {
-    if (v.width == 8) c_.cqo();
-    else c_.cdq();
-    c_.idiv(b.op());
+    wide_divide(v, b.op());
   }
-  if (check) c_.bind(deferred_.back().back);
+  if (check) c_.bind(deferred_[checked].back);
   copy(Loc::in(result()), Loc::in(quotient ? RAX : RDX));
 }
 
@@ -273,13 +338,17 @@ void FunctionEmitter::divide_deferred(const Deferred& d, const Value& v) {
     const Label zero = c_.new_label();
     c_.test(dx, dx);
     c_.jump_if(condition(Cond::Ne), zero);
-    if (quotient) c_.neg(ax);
-    else c_.xor_(c_.edx, c_.edx);
+    if (quotient)
+      c_.neg(ax);
+    else
+      c_.xor_(c_.edx, c_.edx);
     c_.jump(d.back);
     c_.bind(zero);
   }
-  if (quotient) c_.xor_(c_.eax, c_.eax);
-  else c_.mov(dx, ax);
+  if (quotient)
+    c_.xor_(c_.eax, c_.eax);
+  else
+    c_.mov(dx, ax);
   c_.jump(d.back);
 }
 
@@ -301,10 +370,33 @@ u8 FunctionEmitter::compare_test(const Value& v, Phase phase) {
     c_.bt(reg(at(a, phase).code, 8), static_cast<u8>(std::countr_zero(imm)));
     return v.cond == Cond::Test ? condition(Cond::Ult) : condition(Cond::Uge);
   }
-  if (imm <= 0xff) bytes = 1;
-  else if (imm <= 0xffffffff && bytes == 8) bytes = 4;
+  if (imm <= 0xff)
+    bytes = 1;
+  else if (imm <= 0xffffffff && bytes == 8)
+    bytes = 4;
   c_.test(source(a, phase, bytes).op(), imm32(static_cast<s64>(imm), bytes));
   return cc;
+}
+
+/// Whether the flags already say what a comparison with zero would.
+bool FunctionEmitter::flags_say(const Value& v, u8* cc) const {
+  if (flags_of_ == NONE || v.arg[0] != flags_of_ || !m_.is_const(v.arg[1]) || imm32(m_.value(v.arg[1]).imm, v.width) != 0)
+    return false;
+  if (!m_.immediate(v.arg[1], v.width)) return false;
+  switch (v.cond) {
+    case Cond::Eq:
+    case Cond::Ne:
+      *cc = condition(v.cond);
+      return v.width >= flags_width_;
+    case Cond::Slt:
+      *cc = 8;
+      return v.width == flags_width_;
+    case Cond::Sge:
+      *cc = 9;
+      return v.width == flags_width_;
+    default:
+      return false;
+  }
 }
 
 /// Sets the flags; returns the number of the condition.
@@ -315,8 +407,10 @@ u8 FunctionEmitter::compare(const Value& v, Phase phase) {
   const Source x = source(a, phase, bytes);
   if (m_.immediate(b, v.width)) {
     const s64 imm = m_.value(b).imm;
-    if (imm32(imm, v.width) == 0 && !x.in_memory) c_.test(x.op(), x.reg);
-    else c_.cmp(x.op(), imm32(imm, bytes));
+    if (imm32(imm, v.width) == 0 && !x.in_memory)
+      c_.test(x.op(), x.reg);
+    else
+      c_.cmp(x.op(), imm32(imm, bytes));
   } else {
     c_.cmp(x.op(), source(b, phase, bytes).op());
   }

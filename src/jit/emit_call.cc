@@ -1,8 +1,8 @@
 // Calls, and what may follow on them.
 #include <cstddef>
 
-#include "jit/emit.h"
 #include "helpers/helper.h"
+#include "jit/emit.h"
 #include "jit/gates.h"
 
 namespace skep::jit {
@@ -27,7 +27,8 @@ void FunctionEmitter::call(const Value& v) {
     call_gate(static_cast<u32>(v.imm));
   } else {
     const u64 id = static_cast<u64>(v.imm);
-    call_gate(is_skb_load_helper(id) ? GATE_SKB_LOAD + static_cast<u32>(id - SKB_LOAD_HELPERS) : GATE_HELPER + static_cast<u32>(id));
+    call_gate(is_skb_load_helper(id) ? GATE_SKB_LOAD + static_cast<u32>(id - SKB_LOAD_HELPERS)
+                                     : GATE_HELPER + static_cast<u32>(id));
     if (v.may_end) check_end(v);
   }
   if (m_.is_kept(v)) copy(Loc::in(result()), Loc::in(RAX));
@@ -48,7 +49,8 @@ void FunctionEmitter::check_end(const Value& v) {
 }
 
 void FunctionEmitter::tail_call(const Value& v) {
-  const Move args[] = {{Loc::in(RDI), at(m_.run, EARLY)}, {Loc::in(RSI), moved(v.arg[1], EARLY)}, {Loc::in(RDX), moved(v.arg[2], EARLY)}};
+  const Move args[] = {
+      {Loc::in(RDI), at(m_.run, EARLY)}, {Loc::in(RSI), moved(v.arg[1], EARLY)}, {Loc::in(RDX), moved(v.arg[2], EARLY)}};
   moves(args);
   call_gate(GATE_TAIL_CALL);
   c_.test(c_.rax, c_.rax);

@@ -153,7 +153,9 @@ class Loaded {
     protect();
   }
   template <typename F>
-  void set_gate(u32 gate, F* fn) { set_gate(gate, reinterpret_cast<const void*>(fn)); }
+  void set_gate(u32 gate, F* fn) {
+    set_gate(gate, reinterpret_cast<const void*>(fn));
+  }
   u8* code() { return base_ + GATES_SIZE; }
   JitFn* function(u32 i = 0) { return reinterpret_cast<JitFn*>(code() + code_.functions[i].begin); }
 

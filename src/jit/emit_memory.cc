@@ -7,11 +7,16 @@ void FunctionEmitter::load(const Value& v) {
   const u32 d = result();
   const Address m = memory(v, EARLY, v.size);
   const CodeBuffer::Mark here = c_.mark();
-  if (v.size == 8) c_.mov(reg(d, 8), m);
-  else if (v.size == 4 && v.sign && v.width == 8) c_.movsxd(Xbyak::Reg64(static_cast<int>(d)), m);
-  else if (v.size == 4) c_.mov(reg(d, 4), m);
-  else if (v.sign) c_.movsx(reg(d, v.width), m);
-  else c_.movzx(reg(d, 4), m);
+  if (v.size == 8)
+    c_.mov(reg(d, 8), m);
+  else if (v.size == 4 && v.sign && v.width == 8)
+    c_.movsxd(Xbyak::Reg64(static_cast<int>(d)), m);
+  else if (v.size == 4)
+    c_.mov(reg(d, 4), m);
+  else if (v.sign)
+    c_.movsx(reg(d, v.width), m);
+  else
+    c_.movzx(reg(d, 4), m);
   if (!v.probe) return;
   Deferred& out = defer(Deferred::ProbeFault, v);
   out.reg = static_cast<Reg>(d);
@@ -49,8 +54,10 @@ void FunctionEmitter::atomic(const Value& v) {
   const s64 kind = v.imm & ~s64{BPF_FETCH};
   const Op op = kind == BPF_ADD ? Op::Add : kind == BPF_AND ? Op::And : kind == BPF_OR ? Op::Or : Op::Xor;
   c_.lock();
-  if (m_.immediate(v.arg[2], v.size)) apply_imm(op, m, imm32(m_.value(v.arg[2]).imm, v.size));
-  else apply(op, m, reg(at(v.arg[2], MID).code, v.size));
+  if (m_.immediate(v.arg[2], v.size))
+    apply_imm(op, m, imm32(m_.value(v.arg[2]).imm, v.size));
+  else
+    apply(op, m, reg(at(v.arg[2], MID).code, v.size));
 }
 
 /// The machine fetches only what it adds to.
@@ -63,8 +70,10 @@ void FunctionEmitter::atomic_loop(const Value& v) {
   c_.mov(ax, m);
   c_.bind(again);
   c_.mov(dx, ax);
-  if (m_.immediate(v.arg[2], v.size)) apply_imm(op, dx, imm32(m_.value(v.arg[2]).imm, v.size));
-  else apply(op, dx, reg(at(v.arg[2], MID).code, v.size));
+  if (m_.immediate(v.arg[2], v.size))
+    apply_imm(op, dx, imm32(m_.value(v.arg[2]).imm, v.size));
+  else
+    apply(op, dx, reg(at(v.arg[2], MID).code, v.size));
   c_.lock();
   c_.cmpxchg(m, dx);
   c_.jump_if(5, again);
@@ -77,8 +86,10 @@ void FunctionEmitter::cmpxchg(const Value& v) {
   c_.lock();
   c_.cmpxchg(m, reg(at(v.arg[2], MID).code, v.size));
   // A comparison of 4 bytes that holds leaves the upper half as it was.
-  if (v.size == 4) c_.mov(reg(result(), 4), c_.eax);
-  else copy(Loc::in(result()), Loc::in(RAX));
+  if (v.size == 4)
+    c_.mov(reg(result(), 4), c_.eax);
+  else
+    copy(Loc::in(result()), Loc::in(RAX));
 }
 
 }  // namespace skep::jit

@@ -6,10 +6,14 @@ namespace skep::jit {
 Xbyak::Reg FunctionEmitter::reg(u32 r, u32 bytes) {
   const int i = static_cast<int>(r);
   switch (bytes) {
-    case 1: return Xbyak::Reg8(i, r >= 4 && r < 8);
-    case 2: return Xbyak::Reg16(i);
-    case 4: return Xbyak::Reg32(i);
-    default: return Xbyak::Reg64(i);
+    case 1:
+      return Xbyak::Reg8(i, r >= 4 && r < 8);
+    case 2:
+      return Xbyak::Reg16(i);
+    case 4:
+      return Xbyak::Reg32(i);
+    default:
+      return Xbyak::Reg64(i);
   }
 }
 
@@ -47,16 +51,22 @@ FunctionEmitter::Source FunctionEmitter::source(ValueId v, Phase phase, u32 byte
 /// An immediate of an operation on `bytes`, as xbyak wants it.
 u32 FunctionEmitter::imm32(s64 imm, u32 bytes) {
   switch (bytes) {
-    case 1: return static_cast<u32>(static_cast<s8>(imm));
-    case 2: return static_cast<u32>(static_cast<s16>(imm));
-    default: return static_cast<u32>(imm);
+    case 1:
+      return static_cast<u32>(static_cast<s8>(imm));
+    case 2:
+      return static_cast<u32>(static_cast<s16>(imm));
+    default:
+      return static_cast<u32>(imm);
   }
 }
 
 void FunctionEmitter::load_const(u32 r, u64 imm) {
-  if (imm == 0) c_.xor_(reg(r, 4), reg(r, 4));
-  else if (imm <= 0xffffffff) c_.mov(reg(r, 4), imm);
-  else c_.mov(reg(r, 8), imm);
+  if (imm == 0)
+    c_.xor_(reg(r, 4), reg(r, 4)), flags_of_ = NONE;
+  else if (imm <= 0xffffffff)
+    c_.mov(reg(r, 4), imm);
+  else
+    c_.mov(reg(r, 8), imm);
 }
 
 void FunctionEmitter::copy_remat(Loc dst, ValueId id) {
@@ -77,9 +87,13 @@ void FunctionEmitter::copy_remat(Loc dst, ValueId id) {
     return;
   }
   const Xbyak::Reg64 r(static_cast<int>(dst.code));
-  if (v.op == Op::Const) load_const(dst.code, static_cast<u64>(v.imm));
-  else if (v.op == Op::FuncAddr) c_.lea_label(r, p_.labels[static_cast<std::size_t>(v.imm)]);
-  else c_.lea(r, Address(64, false, Xbyak::RegExp(Xbyak::Reg64(RSP)) + static_cast<std::size_t>(v.imm + static_cast<s64>(frame_end_ + bias_))));
+  if (v.op == Op::Const)
+    load_const(dst.code, static_cast<u64>(v.imm));
+  else if (v.op == Op::FuncAddr)
+    c_.lea_label(r, p_.labels[static_cast<std::size_t>(v.imm)]);
+  else
+    c_.lea(r, Address(64, false,
+                      Xbyak::RegExp(Xbyak::Reg64(RSP)) + static_cast<std::size_t>(v.imm + static_cast<s64>(frame_end_ + bias_))));
 }
 
 void FunctionEmitter::copy(Loc dst, Loc src) {
@@ -97,17 +111,25 @@ void FunctionEmitter::moves(std::span<const Move> m) {
   if (m.empty()) return;
   for (const Step& s : order_.order(m)) {
     switch (s.kind) {
-      case Step::Copy: copy(s.dst, s.src); break;
-      case Step::Exchange: c_.xchg(reg(s.dst.code, 8), reg(s.src.code, 8)); break;
+      case Step::Copy:
+        copy(s.dst, s.src);
+        break;
+      case Step::Exchange:
+        c_.xchg(reg(s.dst.code, 8), reg(s.src.code, 8));
+        break;
       case Step::Push:
-        if (s.src.is_reg()) c_.push(reg(s.src.code, 8));
-        else c_.push(slot(s.src));
+        if (s.src.is_reg())
+          c_.push(reg(s.src.code, 8));
+        else
+          c_.push(slot(s.src));
         bias_ += 8;
         break;
       case Step::Pop:
         bias_ -= 8;
-        if (s.dst.is_reg()) c_.pop(reg(s.dst.code, 8));
-        else c_.pop(slot(s.dst));
+        if (s.dst.is_reg())
+          c_.pop(reg(s.dst.code, 8));
+        else
+          c_.pop(slot(s.dst));
         break;
     }
   }

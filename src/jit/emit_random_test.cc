@@ -64,7 +64,12 @@ TEST_P(EmitRandom, AsEvaluated) {
   for (u32 i = 0; i < n && !HasFatalFailure(); ++i) {
     const u32 seed = GetParam() * 100000 + i;
     static constexpr u32 variables[] = {4, 8, 14, 20, 30};
-    compare_one(seed, {.variables = variables[i % 5], .statements = 4 + i % 23, .depth = i % 4, .index = 0, .functions = 1 + i % 3, .calls = true});
+    compare_one(seed, {.variables = variables[i % 5],
+                       .statements = 4 + i % 23,
+                       .depth = i % 4,
+                       .index = 0,
+                       .functions = 1 + i % 3,
+                       .calls = true});
   }
 }
 

@@ -7,10 +7,38 @@
 namespace skep::jit::test {
 namespace {
 
-constexpr u64 EDGES[] = {0, 1, 2, 3, 7, 8, 31, 32, 63, 64, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000,
-                         0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffff80, 0xffffffff80000000,
-                         0xffffffffffff8000, 0xfffffffffffffffe, 0xffffffffffffffff, 0x123456789abcdef0};
-constexpr u64 FEW[] = {0, 1, 5, 0x80, 0x7fffffff, 0x80000000, 0xffffffff, 0x8000000000000000, 0xffffffffffffffff, 0x123456789abcdef0};
+constexpr u64 EDGES[] = {0,
+                         1,
+                         2,
+                         3,
+                         7,
+                         8,
+                         31,
+                         32,
+                         63,
+                         64,
+                         0x7f,
+                         0x80,
+                         0xff,
+                         0x100,
+                         0x7fff,
+                         0x8000,
+                         0xffff,
+                         0x10000,
+                         0x7fffffff,
+                         0x80000000,
+                         0xffffffff,
+                         0x100000000,
+                         0x7fffffffffffffff,
+                         0x8000000000000000,
+                         0xffffffffffffff80,
+                         0xffffffff80000000,
+                         0xffffffffffff8000,
+                         0xfffffffffffffffe,
+                         0xffffffffffffffff,
+                         0x123456789abcdef0};
+constexpr u64 FEW[] = {
+    0, 1, 5, 0x80, 0x7fffffff, 0x80000000, 0xffffffff, 0x8000000000000000, 0xffffffffffffffff, 0x123456789abcdef0};
 
 /// What an operand is in the code.
 enum class Shape { Register, Constant, Memory, Kept };  ///< Kept: a register whose value is needed afterwards
@@ -152,10 +180,18 @@ TEST_F(Emit, ComparisonsBranchAndSelect) {
                   const ValueId x = operand(b, sa, 1, 0, width), y = operand(b, sb, 2, 0, width);
                   const Cond cond = static_cast<Cond>(c);
                   switch (form) {
-                    case 0: b.ret(b.select(cond, x, y, p4, p5, width)); break;
-                    case 1: b.ret(b.select(cond, x, y, one, p5, width)); break;
-                    case 2: b.ret(b.select(cond, x, y, zero, one, width)); break;
-                    case 3: b.ret(b.op(Op::Add, b.select(cond, x, y, p4, p5, width), b.op(Op::Mul, p4, p5))); break;
+                    case 0:
+                      b.ret(b.select(cond, x, y, p4, p5, width));
+                      break;
+                    case 1:
+                      b.ret(b.select(cond, x, y, one, p5, width));
+                      break;
+                    case 2:
+                      b.ret(b.select(cond, x, y, zero, one, width));
+                      break;
+                    case 3:
+                      b.ret(b.op(Op::Add, b.select(cond, x, y, p4, p5, width), b.op(Op::Mul, p4, p5)));
+                      break;
                     default: {
                       const BlockId yes = b.block(), no = b.block();
                       b.branch(cond, x, y, yes, no, width);
@@ -301,8 +337,10 @@ u64 note(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
   asm("mov %%rsp, %0" : "=r"(sp));
   calls = {{a, b, c, d, e, f}, calls.n + 1};
   // What a call may lose, it loses.
-  asm volatile("mov $-1, %%ecx\n mov %%rcx, %%rdx\n mov %%rcx, %%rsi\n mov %%rcx, %%rdi\n mov %%rcx, %%r8\n mov %%rcx, %%r9\n"
-               "mov %%rcx, %%r10\n mov %%rcx, %%r11" ::: "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+  asm volatile(
+      "mov $-1, %%ecx\n mov %%rcx, %%rdx\n mov %%rcx, %%rsi\n mov %%rcx, %%rdi\n mov %%rcx, %%r8\n mov %%rcx, %%r9\n"
+      "mov %%rcx, %%r10\n mov %%rcx, %%r11" ::
+          : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
   return a + 2 * b + 3 * c;
 }
 /// An address that is aligned as the convention wants it: the compiler's own code may rely on that.
@@ -415,14 +453,16 @@ TEST_F(Emit, HelperMayEndTheRun) {
     b.ret(s);
     const JitCode code = emit_one(b.take());
     Loaded loaded(code);
-    loaded.set_gate(GATE_HELPER + 5, +[](RunCtx* run, u64 a, u64, u64, u64, u64) -> u64 {
-      if (a == 1) run->fault.kind = FaultKind::LockStuck;
-      return 5;
-    });
-    loaded.set_gate(GATE_END_RUN, +[](RunCtx* run) {
-      ended_with = reinterpret_cast<u64>(run);
-      __builtin_longjmp(resume, 1);
-    });
+    loaded.set_gate(
+        GATE_HELPER + 5, +[](RunCtx* run, u64 a, u64, u64, u64, u64) -> u64 {
+          if (a == 1) run->fault.kind = FaultKind::LockStuck;
+          return 5;
+        });
+    loaded.set_gate(
+        GATE_END_RUN, +[](RunCtx* run) {
+          ended_with = reinterpret_cast<u64>(run);
+          __builtin_longjmp(resume, 1);
+        });
     run_->fault.kind = FaultKind::None;
     EXPECT_EQ(loaded.function()(run_.get(), 0, 0, 0, 0, 0), 5 + alive * (alive - 1) / 2 * (alive != 0));
     ended_with = 0;
@@ -455,7 +495,8 @@ TEST_F(Emit, TailCall) {
       seen_run = reinterpret_cast<u64>(run), seen_ctx = r1;
       return 4321;
     };
-    loaded.set_gate(GATE_TAIL_CALL, +[](RunCtx*, u64 map, u64 index) -> JitFn* { return map == 0x1234 && index == 9 ? target : nullptr; });
+    loaded.set_gate(
+        GATE_TAIL_CALL, +[](RunCtx*, u64 map, u64 index) -> JitFn* { return map == 0x1234 && index == 9 ? target : nullptr; });
     u64 got = 0;
     EXPECT_TRUE(call_checked(loaded.function(), run_.get(), {70, 5, 9, 0, 0}, &got));
     EXPECT_EQ(got, 4321u);

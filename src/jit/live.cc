@@ -43,7 +43,8 @@ void Live::find_loops() {
     while (!open.empty() && loops[open.back()].last < i) open.pop_back();
     u32 last = NONE;
     for (const BlockId p : all[blocks[i].id].preds)
-      if (index_of[p] >= i && (last == NONE || index_of[p] > last) && all[p].unlikely == all[blocks[i].id].unlikely) last = index_of[p];
+      if (index_of[p] >= i && (last == NONE || index_of[p] > last) && all[p].unlikely == all[blocks[i].id].unlikely)
+        last = index_of[p];
     if (last != NONE) {
       if (!open.empty()) last = std::min(last, loops[open.back()].last);
       loops.push_back({i, last, open.empty() ? NONE : open.back()});
@@ -60,8 +61,10 @@ void Live::number() {
     LaidBlock& b = blocks[i];
     b.from = pos;
     for (const ValueId v : m_.f.blocks[b.id].values) {
-      if (m_.skipped(m_.value(v))) position_of[v] = b.from;
-      else position_of[v] = pos += 4;
+      if (m_.skipped(m_.value(v)))
+        position_of[v] = b.from;
+      else
+        position_of[v] = pos += 4;
     }
     pos += 4;
     b.to = pos;
@@ -135,9 +138,7 @@ void Live::collect_uses() {
     }
 }
 
-u32 Live::def_pos(ValueId v) const noexcept {
-  return m_.skipped(m_.value(v)) ? position_of[v] : position_of[v] + DEF_PHASE;
-}
+u32 Live::def_pos(ValueId v) const noexcept { return m_.skipped(m_.value(v)) ? position_of[v] : position_of[v] + DEF_PHASE; }
 
 /// The value is needed on entry of `block`, up to `to`.
 void Live::visit(u32 block, u32 to) {
@@ -155,23 +156,29 @@ void Live::build_ranges_of(ValueId v) {
   for (const Use& u : uses(v)) {
     if (u.user == v && u.pos == def) continue;
     const u32 b = block_at(u.pos);
-    if (b == home && u.pos >= def) home_end = std::max(home_end, u.pos + 1);
-    else visit(b, u.pos + 1);
+    if (b == home && u.pos >= def)
+      home_end = std::max(home_end, u.pos + 1);
+    else
+      visit(b, u.pos + 1);
   }
   while (!work_.empty()) {
     const u32 b = work_.back();
     work_.pop_back();
     for (const BlockId pred : m_.f.blocks[blocks[b].id].preds) {
       const u32 p = index_of[pred];
-      if (p == home) home_end = blocks[home].to;
-      else visit(p, blocks[p].to);
+      if (p == home)
+        home_end = blocks[home].to;
+      else
+        visit(p, blocks[p].to);
     }
   }
   std::sort(found_.begin(), found_.end());
   const std::size_t first = ranges_.size();
   const auto add = [&](u32 from, u32 to) {
-    if (ranges_.size() > first && ranges_.back().to == from) ranges_.back().to = to;
-    else ranges_.push_back({from, to});
+    if (ranges_.size() > first && ranges_.back().to == from)
+      ranges_.back().to = to;
+    else
+      ranges_.push_back({from, to});
   };
   bool home_done = false;
   for (const u32 b : found_) {
@@ -195,9 +202,13 @@ void Live::build_remat_ranges(ValueId v) {
     if (b.loop != NONE) r = {blocks[loops[b.loop].first].from, blocks[loops[b.loop].last].to};
     // A loop may be around loops that were met before.
     while (ranges_.size() > first && r.from <= ranges_.back().from) ranges_.pop_back();
-    const bool near = ranges_.size() > first && (r.from <= ranges_.back().to || (b.loop == NONE && ranges_.back().to > b.from && r.from - ranges_.back().to < NEAR));
-    if (near) ranges_.back().to = std::max(r.to, ranges_.back().to);
-    else ranges_.push_back(r);
+    const bool near =
+        ranges_.size() > first &&
+        (r.from <= ranges_.back().to || (b.loop == NONE && ranges_.back().to > b.from && r.from - ranges_.back().to < NEAR));
+    if (near)
+      ranges_.back().to = std::max(r.to, ranges_.back().to);
+    else
+      ranges_.push_back(r);
   }
 }
 
@@ -215,8 +226,10 @@ void Live::build_ranges() {
   for (ValueId v = 0; v < n; ++v) {
     range_start_[v] = static_cast<u32>(ranges_.size());
     if (m_.value(v).block == NONE || !m_.is_kept(m_.value(v))) continue;
-    if (m_.remat(v)) build_remat_ranges(v);
-    else build_ranges_of(v);
+    if (m_.remat(v))
+      build_remat_ranges(v);
+    else
+      build_ranges_of(v);
   }
   range_start_[n] = static_cast<u32>(ranges_.size());
 }

@@ -7,8 +7,8 @@
 
 namespace skep::jit {
 
-/// [from, to). A value's lie where it is needed after it was written. What can be made anew has them where a register is wanted for it:
-/// around the use, or where that is in a loop, all of the loop; on entry of one it is made.
+/// [from, to). A value's lie where it is needed after it was written. What can be made anew has them where a register is wanted for
+/// it: around the use, or where that is in a loop, all of the loop; on entry of one it is made.
 struct Range {
   u32 from, to;
 };
@@ -26,24 +26,27 @@ struct Loop {
   u32 first, last, parent;
 };
 
-/// A block in the order of the layout. `from` is the position of its phis and of what comes in; instructions follow at from + 4, + 8 ...
+/// A block in the order of the layout. `from` is the position of its phis and of what comes in; instructions follow at from + 4, +
+/// 8 ...
 struct LaidBlock {
   BlockId id;
   u32 from, to;
-  u32 loop;     ///< innermost; NONE
-  float freq;   ///< how often it is run, against the entry
+  u32 loop;    ///< innermost; NONE
+  float freq;  ///< how often it is run, against the entry
 };
 
 class Live {
  public:
   explicit Live(const Machine& machine);
 
-  std::vector<LaidBlock> blocks;    ///< in the order of the layout: unlikely ones last
-  std::vector<u32> index_of;        ///< of a BlockId: its place in `blocks`
-  std::vector<u32> position_of;     ///< of a value: its base position; where there is no instruction, its block's
+  std::vector<LaidBlock> blocks;  ///< in the order of the layout: unlikely ones last
+  std::vector<u32> index_of;      ///< of a BlockId: its place in `blocks`
+  std::vector<u32> position_of;   ///< of a value: its base position; where there is no instruction, its block's
   std::vector<Loop> loops;
 
-  std::span<const Range> ranges(ValueId v) const noexcept { return {ranges_.data() + range_start_[v], range_start_[v + 1] - range_start_[v]}; }
+  std::span<const Range> ranges(ValueId v) const noexcept {
+    return {ranges_.data() + range_start_[v], range_start_[v + 1] - range_start_[v]};
+  }
   std::span<const Use> uses(ValueId v) const noexcept { return {uses_.data() + use_start_[v], use_start_[v + 1] - use_start_[v]}; }
   /// Positions at which a register is lost, beside calls (which lose all of CALLER_SAVED).
   const std::vector<Range>& lost(u32 reg) const noexcept { return lost_[reg]; }
@@ -72,7 +75,7 @@ class Live {
   std::vector<Use> uses_;
   std::vector<u32> range_start_, use_start_;
   std::vector<Range> calls_, lost_[NR_REGS];
-  std::vector<u32> block_hint_;                ///< by position / 64: the block there
+  std::vector<u32> block_hint_;                 ///< by position / 64: the block there
   std::vector<u32> seen_, end_, found_, work_;  ///< of the walk
 };
 

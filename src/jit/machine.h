@@ -22,8 +22,8 @@ struct Features {
 };
 Features machine_features() noexcept;
 
-/// Every instruction has four positions, `base` + 0 to 3, base a multiple of 4. An operand is read at one of the first three; the result
-/// is written at the third. A value whose last use is at `p` has its register until p + 1.
+/// Every instruction has four positions, `base` + 0 to 3, base a multiple of 4. An operand is read at one of the first three; the
+/// result is written at the third. A value whose last use is at `p` has its register until p + 1.
 enum Phase : u8 {
   EARLY = 0,  ///< read before anything is written: the result may have the same register
   MID = 1,    ///< read after registers are lost (`lost`), at the latest when the result is written
@@ -106,8 +106,8 @@ struct Machine {
   Lost lost(const Value& v) const noexcept;
   /// Where the result comes out if nobody asks for another place; NO_REG: anywhere.
   Reg result_hint(const Value& v) const noexcept;
-  /// Calls use(ValueId, Phase, Need, Reg hint) for every operand that is looked at when the machine comes to `v`, those of its folded
-  /// loads too. Phis have none: what their predecessors bring is moved on the edges.
+  /// Calls use(ValueId, Phase, Need, Reg hint) for every operand that is looked at when the machine comes to `v`, those of its
+  /// folded loads too. Phis have none: what their predecessors bring is moved on the edges.
   template <typename F>
   void each_use(const Value& v, F&& use) const;
 
@@ -120,8 +120,10 @@ struct Machine {
   /// As the source of an instruction that may read memory.
   template <typename F>
   void source_use(ValueId v, Phase phase, F&& use) const {
-    if (folded(v)) memory_uses(value(v), phase, use);
-    else use(v, phase, remat(v) ? Need::Reg : Need::Pref, NO_REG);
+    if (folded(v))
+      memory_uses(value(v), phase, use);
+    else
+      use(v, phase, remat(v) ? Need::Reg : Need::Pref, NO_REG);
   }
   /// As what a two-address instruction works on: moved there if it is elsewhere.
   template <typename F>
@@ -227,27 +229,35 @@ void Machine::each_use(const Value& v, F&& use) const {
     case Op::Shl:
     case Op::Shr:
     case Op::Sar:
-    case Op::Rotl: return shift_uses(v, use);
+    case Op::Rotl:
+      return shift_uses(v, use);
     case Op::Neg:
     case Op::Not:
-    case Op::Bswap: return tied_use(v.arg[0], use);
+    case Op::Bswap:
+      return tied_use(v.arg[0], use);
     case Op::Zext:
-    case Op::Sext: return source_use(v.arg[0], EARLY, use);
-    case Op::Select: return select_uses(v, use);
+    case Op::Sext:
+      return source_use(v.arg[0], EARLY, use);
+    case Op::Select:
+      return select_uses(v, use);
     case Op::Lea:
-    case Op::Load: return memory_uses(v, EARLY, use);
+    case Op::Load:
+      return memory_uses(v, EARLY, use);
     case Op::Store:
     case Op::Update:
       memory_uses(v, EARLY, use);
       if (!immediate(v.arg[2], v.size)) use(v.arg[2], EARLY, Need::Reg, NO_REG);
       return;
-    case Op::Atomic: return atomic_uses(v, use);
+    case Op::Atomic:
+      return atomic_uses(v, use);
     case Op::Cmpxchg:
       memory_uses(v, MID, use);
       use(v.arg[2], MID, Need::Reg, NO_REG);
       return use(v.arg[3], EARLY, Need::Any, RAX);
-    case Op::Branch: return compare_uses(v, EARLY, use);
-    case Op::Ret: return use(v.arg[0], EARLY, Need::Any, RAX);
+    case Op::Branch:
+      return compare_uses(v, EARLY, use);
+    case Op::Ret:
+      return use(v.arg[0], EARLY, Need::Any, RAX);
     default:
       if (is_binary(v.op)) return binary_uses(v, use);
       if (is_call(v.op)) return call_uses(v, use);

@@ -21,8 +21,8 @@ struct Step {
 class MoveOrder {
  public:
   explicit MoveOrder(u32 n_slots) : readers_(NR_REGS + n_slots), into_(NR_REGS + n_slots, NONE) {}
-  /// No two moves have the same dst. The steps do what all moves do at once. Copies between two slots, and circles through slots (Push,
-  /// Pop), need the stack. Linear. The result lives until the next call.
+  /// No two moves have the same dst. The steps do what all moves do at once. Copies between two slots, and circles through slots
+  /// (Push, Pop), need the stack. Linear. The result lives until the next call.
   std::span<const Step> order(std::span<const Move> moves);
 
  private:

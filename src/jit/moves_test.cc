@@ -22,12 +22,16 @@ void check(const std::vector<Move>& moves) {
   static MoveOrder order(SLOTS);
   for (const Step& s : order.order(moves)) {
     switch (s.kind) {
-      case Step::Copy: now[s.dst.code] = value(now, s.src); break;
+      case Step::Copy:
+        now[s.dst.code] = value(now, s.src);
+        break;
       case Step::Exchange:
         ASSERT_TRUE(s.dst.is_reg() && s.src.is_reg());
         std::swap(now[s.dst.code], now[s.src.code]);
         break;
-      case Step::Push: stack.push_back(value(now, s.src)); break;
+      case Step::Push:
+        stack.push_back(value(now, s.src));
+        break;
       case Step::Pop:
         ASSERT_FALSE(stack.empty());
         now[s.dst.code] = stack.back();

@@ -36,8 +36,10 @@ class RandomIr {
  private:
   u32 pick(u32 n) { return static_cast<u32>(rng_() % n); }
   s64 edge() {
-    static constexpr s64 edges[] = {0, 1, -1, 2, 3, 5, 7, 8, 9, 16, 31, 32, 63, 64, 127, 128, -128, -129, 255, 256, 0xffff, 0x10000,
-                                    0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, INT32_MIN, INT64_MIN, INT64_MAX, s64{1} << 40};
+    static constexpr s64 edges[] = {0,          1,           -1,        2,         3,         5,           7,          8,
+                                    9,          16,          31,        32,        63,        64,          127,        128,
+                                    -128,       -129,        255,       256,       0xffff,    0x10000,     0x7fffffff, 0x80000000,
+                                    0xffffffff, 0x100000000, INT32_MIN, INT64_MIN, INT64_MAX, s64{1} << 40};
     if (pick(4) == 0) return static_cast<s64>(rng_());
     if (pick(4) == 0) return static_cast<s32>(rng_());
     return edges[pick(std::size(edges))];
@@ -71,11 +73,16 @@ class RandomIr {
   }
   ValueId unary() {
     switch (pick(5)) {
-      case 0: return b_.op(Op::Neg, pick_any(), NONE, width());
-      case 1: return b_.op(Op::Not, pick_any(), NONE, width());
-      case 2: return b_.op(Op::Bswap, pick_any(), NONE, 8, static_cast<u8>(2u << pick(3)));
-      case 3: return b_.op(Op::Zext, pick_any(), NONE, 8, static_cast<u8>(1u << pick(3)));
-      default: return b_.op(Op::Sext, pick_any(), NONE, width(), static_cast<u8>(1u << pick(3)));
+      case 0:
+        return b_.op(Op::Neg, pick_any(), NONE, width());
+      case 1:
+        return b_.op(Op::Not, pick_any(), NONE, width());
+      case 2:
+        return b_.op(Op::Bswap, pick_any(), NONE, 8, static_cast<u8>(2u << pick(3)));
+      case 3:
+        return b_.op(Op::Zext, pick_any(), NONE, 8, static_cast<u8>(1u << pick(3)));
+      default:
+        return b_.op(Op::Sext, pick_any(), NONE, width(), static_cast<u8>(1u << pick(3)));
     }
   }
   /// A place in the memory or in the frame, for accesses of `bytes`.
@@ -107,10 +114,14 @@ class RandomIr {
     }
     if (kind == 3) return folded(v);
     v.arg[2] = pick_any();
-    if (kind < 6) v.op = Op::Store;
-    else if (kind < 8) v.op = Op::Update, v.sub = std::array{Op::Add, Op::Sub, Op::And, Op::Or, Op::Xor}[pick(5)];
-    else if (kind == 8) v.op = Op::Atomic, v.imm = std::array{0, 1, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1}[pick(9)];
-    else v.op = Op::Cmpxchg, v.arg[3] = pick_any();
+    if (kind < 6)
+      v.op = Op::Store;
+    else if (kind < 8)
+      v.op = Op::Update, v.sub = std::array{Op::Add, Op::Sub, Op::And, Op::Or, Op::Xor}[pick(5)];
+    else if (kind == 8)
+      v.op = Op::Atomic, v.imm = std::array{0, 1, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1}[pick(9)];
+    else
+      v.op = Op::Cmpxchg, v.arg[3] = pick_any();
     const ValueId id = b_.add(v);
     if (v.op == Op::Cmpxchg || (v.op == Op::Atomic && (v.imm & BPF_FETCH) && pick(4) != 0)) set(id);
   }
@@ -198,8 +209,10 @@ class RandomIr {
     std::vector<ValueId> out = env_;
     for (const auto& [phi, k] : phis) b_.phi_arg(phi, latch, env_[k]);
     const BlockId after = b_.block(d - 1);
-    if (pick(2)) b_.branch(Cond::Ult, next, b_.constant(s64{1 + pick(5)}), head, after);
-    else b_.branch(Cond::Uge, next, b_.constant(s64{1 + pick(5)}), after, head);
+    if (pick(2))
+      b_.branch(Cond::Ult, next, b_.constant(s64{1 + pick(5)}), head, after);
+    else
+      b_.branch(Cond::Uge, next, b_.constant(s64{1 + pick(5)}), after, head);
     b_.at(after);
     env_ = out;
   }

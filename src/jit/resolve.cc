@@ -73,7 +73,8 @@ void Resolver::assign_slots() {
   std::vector<ValueId> values;
   for (ValueId v = 0; v < m_.f.values.size(); ++v)
     if (in_memory(v)) values.push_back(v);
-  std::sort(values.begin(), values.end(), [&](ValueId a, ValueId b) { return live_.ranges(a).front().from < live_.ranges(b).front().from; });
+  std::sort(values.begin(), values.end(),
+            [&](ValueId a, ValueId b) { return live_.ranges(a).front().from < live_.ranges(b).front().from; });
   using Busy = std::pair<u32, u32>;
   std::priority_queue<Busy, std::vector<Busy>, std::greater<Busy>> busy;  // end, slot
   std::vector<u32> end, free, class_slot(m_.f.values.size(), NONE);
@@ -184,7 +185,8 @@ void Resolver::choose_stores(ValueId v, std::size_t first_inner, std::size_t fir
   if (born.is_reg() && stores_ < live_.freq_at(def)) return;
   const auto is_store = [&](const auto& x) { return x.move.dst == slot; };
   inner_.erase(std::remove_if(inner_.begin() + static_cast<std::ptrdiff_t>(first_inner), inner_.end(), is_store), inner_.end());
-  on_edges_.erase(std::remove_if(on_edges_.begin() + static_cast<std::ptrdiff_t>(first_edge), on_edges_.end(), is_store), on_edges_.end());
+  on_edges_.erase(std::remove_if(on_edges_.begin() + static_cast<std::ptrdiff_t>(first_edge), on_edges_.end(), is_store),
+                  on_edges_.end());
   if (born.is_reg()) inner_.push_back({def + 4, {slot, born}});
 }
 

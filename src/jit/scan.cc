@@ -203,7 +203,8 @@ bool Scanner::must_have_reg(const Piece& p) const noexcept {
   return false;
 }
 
-/// A place in (min, max] where the moves that a split needs cost least: max itself, or the border of a block that is run less often.
+/// A place in (min, max] where the moves that a split needs cost least: max itself, or the border of a block that is run less
+/// often.
 u32 Scanner::best_split(u32 min, u32 max) const noexcept {
   u32 b = live_.block_at(max), best = max;
   float cost = live_.blocks[b].freq;
@@ -271,15 +272,18 @@ u32 Scanner::intersection(const Piece& a, const Piece& b, u32 bound) const noexc
     const u32 from = std::max({ra[i].from, rb[j].from, a.from, b.from}), to = std::min({ra[i].to, rb[j].to, a.to, b.to});
     if (from >= bound || from >= a.to || from >= b.to) return bound;
     if (from < to || n == PATIENCE) return from;
-    if (ra[i].to < rb[j].to) ++i;
-    else ++j;
+    if (ra[i].to < rb[j].to)
+      ++i;
+    else
+      ++j;
   }
   return bound;
 }
 
 u32 Scanner::conflict_with_inactive(const Piece& cur, u32 reg, u32 bound) {
   Heap& heap = inactive_[reg];
-  while (!heap.empty() && (out.pieces[heap.top().second].reg != reg || heap.top().first >= out.pieces[heap.top().second].to)) heap.pop();
+  while (!heap.empty() && (out.pieces[heap.top().second].reg != reg || heap.top().first >= out.pieces[heap.top().second].to))
+    heap.pop();
   if (heap.empty() || heap.top().first >= bound) return bound;
   // The heap's own order is of no use beyond its top: a few are looked at one by one, of many the first is taken to be in the way.
   if (heap.size() > HOLES) return std::max(heap.top().first, cur.from);

@@ -62,20 +62,20 @@ class Scanner {
 
   const Machine& m_;
   const Live& live_;
-  std::vector<u32> sorted_;          ///< pieces by start
+  std::vector<u32> sorted_;  ///< pieces by start
   std::size_t next_sorted_ = 0;
-  Heap children_;                    ///< those that splits made
+  Heap children_;  ///< those that splits made
   u32 position_ = 0;
-  u32 left_ = 0;                     ///< blocks left behind
+  u32 left_ = 0;  ///< blocks left behind
   u32 active_[NR_REGS], until_[NR_REGS], last_end_[NR_REGS];
-  Heap inactive_[NR_REGS];           ///< pieces in a hole, by its end
-  u32 limit_[NR_REGS];               ///< for the piece at hand: free until
+  Heap inactive_[NR_REGS];  ///< pieces in a hole, by its end
+  u32 limit_[NR_REGS];      ///< for the piece at hand: free until
   Reg hints_[16];
   u32 n_hints_ = 0;
-  std::vector<Use> reg_uses_;        ///< those of Live that are better, or must be, in a register
+  std::vector<Use> reg_uses_;  ///< those of Live that are better, or must be, in a register
   std::vector<u32> reg_use_start_;
   std::vector<Reg> class_reg_, last_reg_;
-  std::vector<bool> stored_;         ///< has been spilled
+  std::vector<bool> stored_;  ///< has been spilled
 };
 
 }  // namespace skep::jit

@@ -22,7 +22,8 @@ float Scanner::lowest_freq(u32 min, u32 max) const noexcept {
   return lowest;
 }
 
-/// The piece's next use behind `pos`, where a loop that comes round again counts. FOREVER: none. *freq: what fetching it for that costs.
+/// The piece's next use behind `pos`, where a loop that comes round again counts. FOREVER: none. *freq: what fetching it for that
+/// costs.
 u32 Scanner::next_use_in_loops(const Piece& p, u32 pos, float* freq) const noexcept {
   const ValueId v = p.value;
   const Use* u = m_.remat(v) ? next_reg_use(v, pos) : next_use(v, pos);
@@ -59,6 +60,7 @@ void Scanner::gather_hints(const Piece& p) {
   const ValueId v = p.value;
   const Value& value = m_.value(v);
   add(last_reg_[v]);
+  if (value.op == Op::Param) add(m_.result_hint(value));
   add(class_reg_[out.phi_class[v]]);
   const auto uses = live_.uses(v);
   const Use* u = next_use(v, p.from);
@@ -76,6 +78,7 @@ void Scanner::gather_hints(const Piece& p) {
       add(last_reg_[value.arg[5 - m_.select_first(value)]]);
     } else if (is_binary(value.op) || is_unary(value.op)) {
       add(joined);
+      add(wanted);
       add(last_reg_[value.arg[0]]);
       if (is_commutative(value.op) && value.arg[1] != NONE) add(last_reg_[value.arg[1]]);
     } else if (value.op == Op::Atomic) {
@@ -107,7 +110,8 @@ void Scanner::evict(u32 reg, u32 pos) {
   spill_from(a, at);
 }
 
-/// The cheapest register that can be had by sending someone away, if that costs less than `worth`. `whole`: only for all of the piece.
+/// The cheapest register that can be had by sending someone away, if that costs less than `worth`. `whole`: only for all of the
+/// piece.
 bool Scanner::take_by_force(u32 cur, bool whole, float worth) {
   const Piece& p = out.pieces[cur];
   const u32 needed = whole ? p.to : need_end(p);
@@ -187,7 +191,8 @@ void Scanner::allocate(u32 cur) {
   Reg partly = NO_REG;
   const u32 needed = need_end(p);
   for (const Reg r : ORDER)
-    if (active_[r] == NONE && limit_[r] >= needed && limit_[r] > from && limit_[r] < p.to && (partly == NO_REG || limit_[r] > limit_[partly]))
+    if (active_[r] == NONE && limit_[r] >= needed && limit_[r] > from && limit_[r] < p.to &&
+        (partly == NO_REG || limit_[r] > limit_[partly]))
       partly = r;
   for (u32 i = 0; i < n_hints_ && partly != NO_REG; ++i)
     if (active_[hints_[i]] == NONE && limit_[hints_[i]] == limit_[partly]) {

@@ -52,6 +52,7 @@ class KernelLayout : public ::testing::Test {
 
 TEST_F(KernelLayout, IsTheSameForBothCompilers) {
   EXPECT_SIZE(task_struct);
+  EXPECT_EQ(sizeof(kernel::task_struct), TASK_STRUCT_BYTES);
   EXPECT_AT(task_struct, comm);
   EXPECT_AT(task_struct, mm);
   EXPECT_AT(task_struct, real_parent);

@@ -138,6 +138,7 @@ struct Prog {
   u64 load_time_ns = 0;  ///< since boot
   uid_t created_by = 0;
   u32 verified_insns = 0;
+  bool reads_map_structs = false;  ///< which skep does not have
   u32 max_ctx_offset = 0;  ///< end of the furthest context byte it may touch
   std::vector<bpf_insn> xlated;  ///< as Linux shows it: map fds replaced by map ids in dumps
   std::vector<std::shared_ptr<Map>> maps;  ///< used_maps, in order of first use, then bound ones

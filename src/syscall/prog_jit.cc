@@ -75,7 +75,7 @@ void interpreted(Kernel& kernel, const Prog& prog, Errno why) {
 
 Status compile_program(Kernel& kernel, const VerifierReport& report, Prog* prog) {
   if (!kernel.jit || !kernel.window().has_code()) return ok_status();
-  if (find_obstacle(*prog->image).kind != ObstacleKind::None) return ok_status();
+  if (find_obstacle(*prog->image).kind != ObstacleKind::None || prog->reads_map_structs) return ok_status();
   const Result<JitCode> code = compile(kernel, report, *prog->image);
   if (!code.ok() && code.error() == Errno(E2BIG)) return Errno(ENOMEM);
   const bool whole = code.ok() && code->functions.size() == report.subprog_starts.size();

@@ -315,6 +315,7 @@ std::vector<u8> bytes_of(const std::vector<T>& records) {
 void keep_info(const VerifierReport& report, Prog* prog) {
   prog->verified_insns = report.insn_processed;
   prog->max_ctx_offset = report.max_ctx_offset;
+  prog->reads_map_structs = report.reads_map_structs;
   prog->func_info = bytes_of(report.func_info);
   prog->line_info = bytes_of(report.line_info);
   prog->nr_func_info = static_cast<u32>(report.func_info.size());

@@ -54,8 +54,9 @@ std::string obstacle_text(const Obstacle& o) {
 
 Status check_runnable(Kernel& kernel, const Prog& prog) {
   const Obstacle o = prog.image == nullptr ? Obstacle{ObstacleKind::ProgType, prog.type} : find_obstacle(*prog.image);
-  if (o.kind == ObstacleKind::None) return ok_status();
-  kernel.doctor.note(fmt::format("program {} \"{}\": {}: nothing here runs that: ENOTSUPP", prog.id, prog.name, obstacle_text(o)));
+  if (o.kind == ObstacleKind::None && !prog.reads_map_structs) return ok_status();
+  const std::string what = o.kind == ObstacleKind::None ? "members of struct bpf_map" : obstacle_text(o);
+  kernel.doctor.note(fmt::format("program {} \"{}\": {}: nothing here runs that: ENOTSUPP", prog.id, prog.name, what));
   return Errno(ENOTSUPP_);
 }
 

@@ -78,6 +78,7 @@ Status check_ptr_to_map_access(VerifierEnv& env, u32 regno, s32 off, u32 size, A
   if (off < 0) return env.refuse(EACCES, "R{} is {} invalid negative access: off={}", regno, tname, off);
   if (atype != BPF_READ) return env.refuse(EACCES, "only read from {} is supported", tname);
 
+  env.reads_map_structs = true;
   // The access is one through a PTR_TO_BTF_ID of that struct.
   RegState map_reg;
   std::memset(static_cast<void*>(&map_reg), 0, sizeof(map_reg));

@@ -93,6 +93,7 @@ struct VerifierReport {
   bool enforce_expected_attach_type = false;
   bool changes_pkt_data = false;
   bool tail_call_reachable = false;
+  bool reads_map_structs = false;  ///< members of the kernel's struct behind a map pointer
 };
 
 class VerifiedProg;

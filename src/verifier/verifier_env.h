@@ -171,6 +171,7 @@ struct VerifierEnv {
   std::vector<const VerifierMap*> used_maps;
   const VerifierMap* cgroup_storage[2] = {};
   bool has_callchain_buf = false;
+  bool reads_map_structs = false;
 
   // Privileges and modes. Linux: bpf_check()
   bool allow_ptr_leaks = true, allow_uninit_stack = true, bpf_capable = true, bypass_spec_v1 = true, bypass_spec_v4 = true;

@@ -70,6 +70,7 @@ void report_subprogs(VerifierEnv& env, VerifierReport& report) {
   }
   // Linux: verifier.c:adjust_btf_func()
   for (u32 i = 0; i < env.func_info.size() && i < env.subprog_cnt; ++i) env.func_info[i].insn_off = env.subprogs[i].start;
+  report.reads_map_structs = env.reads_map_structs;
   report.tail_call_reachable = env.subprogs[0].tail_call_reachable;
 }
 
