@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
+#include "uapi/bpf.h"
 
 namespace skep::agent {
 namespace {
@@ -44,21 +45,49 @@ struct Asked {
   u32 n_fds;
 };
 
-bool send_all(s32 fd, const void* p, u64 n) {
-  const u8* at = static_cast<const u8*>(p);
-  while (n > 0) {
-    Iovec iov{const_cast<u8*>(at), n};
-    Msghdr m{};
-    m.iov = &iov;
-    m.iovlen = 1;
-    const s64 rc = sys(NR_sendmsg, fd, &m, 0x4000 /* MSG_NOSIGNAL */);
-    if (rc == -EINTR_) continue;
-    if (rc <= 0) return false;
-    at += rc;
-    n -= static_cast<u64>(rc);
+/// Gathers what is sent, so that a frame that fits goes in one call.
+class Sender {
+ public:
+  Sender(s32 fd, u8* room) noexcept : fd_(fd), room_(room) {}
+
+  bool put(const void* p, u64 n) noexcept {
+    if (CHUNK - used_ < n && !flush()) return false;
+    copy_bytes(room_ + used_, p, n);
+    used_ += n;
+    return true;
   }
-  return true;
-}
+  /// Memory of the program's. What was unmapped meanwhile by another thread is as good as anything.
+  bool put_memory(u64 addr, u64 n) noexcept {
+    while (n > 0) {
+      if (used_ == CHUNK && !flush()) return false;
+      const u64 part = n < CHUNK - used_ ? n : CHUNK - used_;
+      if (read_user(room_ + used_, addr, part) != 0) zero_bytes(room_ + used_, part);
+      used_ += part;
+      addr += part;
+      n -= part;
+    }
+    return true;
+  }
+  bool flush() noexcept {
+    for (u64 at = 0; at < used_;) {
+      Iovec iov{room_ + at, used_ - at};
+      Msghdr m{};
+      m.iov = &iov;
+      m.iovlen = 1;
+      const s64 rc = sys(NR_sendmsg, fd_, &m, 0x4000 /* MSG_NOSIGNAL */);
+      if (rc == -EINTR_) continue;
+      if (rc <= 0) return false;
+      at += static_cast<u64>(rc);
+    }
+    used_ = 0;
+    return true;
+  }
+
+ private:
+  s32 fd_;
+  u8* room_;
+  u64 used_ = 0;
+};
 
 /// Fills n bytes; descriptors that come with them are added to `c`.
 bool receive_all(s32 fd, void* p, u64 n, HostCall* c) {
@@ -97,20 +126,8 @@ u64 readable_length(const Segment& s) {
   return s.len > 0 && read_user(&b, s.addr + s.len - 1, 1) != 0 ? 0 : s.len;
 }
 
-/// `readable`: what readable_length() said when the frame's length was made up.
-bool send_memory(s32 fd, const Segment& s, u64 readable, u8* chunk) {
-  const WireMemory h{s.addr, static_cast<u32>(readable), readable != s.len ? 1u : 0u};
-  if (!send_all(fd, &h, sizeof h)) return false;
-  for (u64 at = 0; at < h.len;) {
-    const u64 n = h.len - at < CHUNK ? h.len - at : CHUNK;
-    if (read_user(chunk, s.addr + at, n) != 0) zero_bytes(chunk, n);  // unmapped meanwhile by another thread: as good as anything
-    if (!send_all(fd, chunk, n)) return false;
-    at += n;
-  }
-  return true;
-}
-
 bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
+  Sender out(fd, chunk);
   WireRequest r{};
   r.magic = WIRE_MAGIC;
   r.op = c.op;
@@ -125,9 +142,11 @@ bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
   }
   if (length > WIRE_MAX_FRAME) return false;
   r.length = static_cast<u32>(length);
-  if (!send_all(fd, &r, sizeof r)) return false;
-  for (u32 i = 0; i < asked.n_memory; ++i)
-    if (!send_memory(fd, asked.memory[i], readable[i], chunk)) return false;
+  if (!out.put(&r, sizeof r)) return false;
+  for (u32 i = 0; i < asked.n_memory; ++i) {
+    const WireMemory h{asked.memory[i].addr, static_cast<u32>(readable[i]), readable[i] != asked.memory[i].len ? 1u : 0u};
+    if (!out.put(&h, sizeof h) || !out.put_memory(h.addr, h.len)) return false;
+  }
   for (u32 i = 0; i < asked.n_fds; ++i) {
     WireFd w{};
     FdStat st;
@@ -138,9 +157,9 @@ bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
       w.ino = st.ino;
       w.mode = st.mode;
     }
-    if (!send_all(fd, &w, sizeof w)) return false;
+    if (!out.put(&w, sizeof w)) return false;
   }
-  return true;
+  return out.flush();
 }
 
 /// Reads the rest of a Return: payload, then what goes into the caller's memory.
@@ -189,10 +208,55 @@ void add_string(Asked& asked, u64 addr, u64 max, u8* chunk) {
   asked.memory[asked.n_memory++] = Segment{addr, n};
 }
 
+void add_fd(Asked& asked, s32 fd) {
+  constexpr u32 FORESEEN = 64;
+  if (asked.n_fds >= FORESEEN) return;
+  for (u32 i = 0; i < asked.n_fds; ++i)
+    if (asked.fds[i] == fd) return;
+  asked.fds[asked.n_fds++] = fd;
+}
+
+/// The descriptors that a program's instructions name.
+void add_maps_of(Asked& asked, u64 insns, u64 count) {
+  constexpr u64 LOOKED_AT = 1 << 14;
+  bpf_insn some[32];
+  constexpr u64 AT_ONCE = sizeof some / sizeof some[0];
+  for (u64 at = 0; at < count && at < LOOKED_AT; at += AT_ONCE) {
+    const u64 n = count - at < AT_ONCE ? count - at : AT_ONCE;
+    if (read_user(some, insns + at * sizeof(bpf_insn), n * sizeof(bpf_insn)) != 0) return;
+    for (u64 i = 0; i < n; ++i) {
+      const bool names_map = some[i].src_reg == BPF_PSEUDO_MAP_FD || some[i].src_reg == BPF_PSEUDO_MAP_VALUE;
+      if (some[i].code == (BPF_LD | BPF_IMM | BPF_DW) && names_map) add_fd(asked, some[i].imm);
+    }
+  }
+}
+
+/// What the host is going to ask for, as far as the attributes tell: each thing more saves a round. Only a guess: it may be wrong, and the
+/// host asks for what is missing.
+void foresee(Asked& asked, const HostCall& c, u8* chunk) {
+  if (c.op != WireOp::Bpf || c.a[2] == 0 || c.a[2] > PAGE_SIZE) return;
+  asked.memory[asked.n_memory++] = Segment{c.a[1], c.a[2]};
+  bpf_attr attr{};
+  if (c.a[0] != BPF_PROG_LOAD && c.a[0] != BPF_BTF_LOAD) return;
+  if (read_user(&attr, c.a[1], c.a[2] < sizeof attr ? c.a[2] : sizeof attr) != 0) return;
+  if (c.a[0] == BPF_BTF_LOAD) {
+    constexpr u32 MOST = 16u << 20;
+    if (attr.btf_load.btf_size != 0 && attr.btf_load.btf_size <= MOST)
+      asked.memory[asked.n_memory++] = Segment{attr.btf_load.btf, attr.btf_load.btf_size};
+    return;
+  }
+  const auto& load = attr.prog_load;
+  if (load.insn_cnt == 0 || load.insn_cnt > BPF_COMPLEXITY_LIMIT_INSNS) return;
+  asked.memory[asked.n_memory++] = Segment{load.insns, u64{load.insn_cnt} * sizeof(bpf_insn)};
+  add_string(asked, load.license, 128, chunk);
+  if (load.func_info_cnt != 0 || load.line_info_cnt != 0) add_fd(asked, static_cast<s32>(load.prog_btf_fd));
+  add_maps_of(asked, load.insns, load.insn_cnt);
+}
+
 s64 exchange_frames(s32 fd, HostCall& c) {
   u8 chunk[CHUNK];
   Asked asked{};
-  if (c.op == WireOp::Bpf && c.a[2] != 0 && c.a[2] <= PAGE_SIZE) asked.memory[asked.n_memory++] = Segment{c.a[1], c.a[2]};
+  foresee(asked, c, chunk);
   for (u32 tries = 0; tries < MAX_SEGMENTS + MAX_FDS_ASKED; ++tries) {
     if (!send_request(fd, c, asked, chunk)) return -EIO_;
     WireReply r;

@@ -252,6 +252,7 @@ bool do_elem(u32 cmd, const KnownMap& map, const bpf_attr& attr, s64* rc) noexce
 bool do_batch(u32 cmd, const KnownMap& map, const bpf_attr& attr, u64 uattr, s64* rc) noexcept {
   const CallSlot slot(reinterpret_cast<u64>(__builtin_frame_address(0)));
   if (slot.get() == nullptr || !still_there(map)) return false;
+  if (8 * elem_scratch_size(map.desc->key_size, map.value_size, map.desc->value_stride) > MAX_SCRATCH) return false;
   RoomyMemory memory;
   *rc = check_perms(cmd, map, slot.get());
   MapElems elems{op_of(slot.get(), cmd), map.desc, map.ops, map.value_size};
@@ -309,6 +310,7 @@ SkepAnswer skep_short_bpf(u64 cmd64, u64 uattr, u64 size64, u64 sp) {
   const u32 cmd = static_cast<u32>(cmd64), size = static_cast<u32>(size64);
   if (elem_needs(cmd) == 0 || size < 16 || size > sizeof(bpf_attr) || size % 8 != 0) return NOT_HERE;
   if (load_relaxed(&in_call.holds) != 0 || in_call.may_be_child || session.shared_tls || session.seccomp) return NOT_HERE;
+  if (!left_behind(sp)) return NOT_HERE;  // an alternate signal stack may be too small for the frame of a fault
   u64 words[sizeof(bpf_attr) / 8];
   words[2] = words[3] = 0;
   if (read_user(words, uattr, size) != 0) return SkepAnswer{-EFAULT_, 1};

@@ -88,6 +88,12 @@ RunEnv* env_of_run(SyntheticTask* task) {
   return &env_of_process;
 }
 
+KeepTaskOfRun::KeepTaskOfRun() : task_(task_of_run), is_filled_(task_is_filled) {}
+KeepTaskOfRun::~KeepTaskOfRun() {
+  task_of_run = task_;
+  task_is_filled = is_filled_;
+}
+
 /// Without a registered sequence (of a thread that is not glibc's, a child of vfork) its number is none, or the parent's last: only a hint
 /// of which virtual CPU to take, and the slow way, which takes 10 ns, is for the first.
 u32 this_cpu() {

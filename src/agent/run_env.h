@@ -18,6 +18,19 @@ static_assert(sizeof(SyntheticTask) == TASK_STRUCT_BYTES);
 /// What runs ask of this process. Good for the calling thread's next runs, until it is called again; `task` stays as long.
 RunEnv* env_of_run(SyntheticTask* task);
 
+/// Around runs on demand: afterwards this thread's task is again that of the run which the caller, a signal handler, may have interrupted.
+class KeepTaskOfRun {
+ public:
+  KeepTaskOfRun();
+  ~KeepTaskOfRun();
+  KeepTaskOfRun(const KeepTaskOfRun&) = delete;
+  KeepTaskOfRun& operator=(const KeepTaskOfRun&) = delete;
+
+ private:
+  SyntheticTask* task_;
+  bool is_filled_;
+};
+
 /// The processor this thread is on, without a syscall.
 u32 this_cpu();
 /// A virtual CPU, for a program with per-CPU data: its holders may have been preempted in the middle, so they are let finish, a few

@@ -35,6 +35,9 @@ void raise_default(int sig) {
 
 /// A fault of a program's machine code: it goes on elsewhere, or its run is over.
 bool resume_code(u8* uc, u64 rip) {
+  // Asked first: what a run that was left by siglongjmp has noted is not to be looked at for the program's own faults.
+  const RomHeader* rom = session.window.rom;
+  if (rom == nullptr || rip - rom->code_base >= rom->code_size) return false;
   u64 rsp;
   copy_bytes(&rsp, uc + UC_RSP, sizeof rsp);
   const Resume to = code_fault(rip, rsp);

@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/run_env.h"
 #include "base/bytes.h"
+#include "jit/run.h"
 
 namespace skep::agent {
 namespace {
@@ -70,6 +71,7 @@ s64 run_plan(const WireTestRun& w, RunSlot* guard, u64 mask) {
   if (!sync_ring_maps()) return -EIO_;
   TestRunPlan plan{reinterpret_cast<const ProgImage*>(w.prog), w.uattr, w.expected_attach_type, w.max_ctx_offset, {}};
   copy_bytes(&plan.attr, w.attr, sizeof plan.attr);
+  const KeepTaskOfRun keep;
   SyntheticTask task;
   Env env{};
   env.run = env_of_run(&task);
@@ -112,6 +114,8 @@ s64 ask_and_run(const TrapFrame* f, u64 mask) {
 }  // namespace
 
 void on_test_run(TrapFrame* f) {
+  // On the program's own stack, which may be small: compiled code counts on ours.
+  if (f->stack == 0 && code_is_mapped) return f->answer(-EBUSY_);
   const u64 block = ALL_BUT_FAULTS;
   u64 mask = 0;
   sys(NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &block, &mask, 8);

@@ -248,10 +248,13 @@ bool Host::serve(Client& client) {
     drain();
     handle(client, *request);
   }
-  epoll_event e{};
-  e.events = EPOLLIN | EPOLLRDHUP | (client.conn->wants_write() ? u32{EPOLLOUT} : 0u);
-  e.data.fd = client.conn->fd();
-  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, client.conn->fd(), &e);
+  if (const bool waits = client.conn->wants_write(); waits != client.waits_to_write) {
+    epoll_event e{};
+    e.events = EPOLLIN | EPOLLRDHUP | (waits ? u32{EPOLLOUT} : 0u);
+    e.data.fd = client.conn->fd();
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, client.conn->fd(), &e);
+    client.waits_to_write = waits;
+  }
   return !client.conn->broken();
 }
 

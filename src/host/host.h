@@ -51,6 +51,7 @@ class Host {
     std::unique_ptr<Connection> conn;
     Credentials who;
     u32 owner = 0;  ///< index into owners_, 0: no hello yet
+    bool waits_to_write = false;
     bool trusted = false;
     OwnerId owner_id = 0;  ///< as it was told, kept after the owner is gone: a fork child names it
     std::vector<Mapping> mappings;

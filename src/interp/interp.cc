@@ -369,7 +369,7 @@ void release_lock(RunCtx& run) noexcept {
 
 }  // namespace
 
-u64 interp_run(RunCtx& run) noexcept {
+u64 interp_part(RunCtx& run) noexcept {
   run.steps = 0;
   run.prandom_calls = 0;
   run.last_map = 0;
@@ -383,10 +383,15 @@ u64 interp_run(RunCtx& run) noexcept {
   run.call_func = call_back;
   run.machine = &machine;
   const u64 r0 = machine.run();
-  run_discard_reservations(run);
-  release_lock(run);
   if (run.fault.kind != FaultKind::None && run.prog->stats != nullptr) fetch_add(&run.prog->stats->faults, u64{1});
   run.prog = first;
+  return r0;
+}
+
+u64 interp_run(RunCtx& run) noexcept {
+  const u64 r0 = interp_part(run);
+  run_discard_reservations(run);
+  release_lock(run);
   return r0;
 }
 

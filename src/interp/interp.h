@@ -21,5 +21,8 @@ namespace skep {
 /// REQUIRES: the first part of `run` is filled (run_ctx.h); run.op.slot is held and has no open reservation. Programs that use per-CPU
 /// maps, and those that may tail call such, run on a virtual CPU: ProgImage::per_cpu.
 u64 interp_run(RunCtx& run) noexcept;
+/// For a program that a function of a compiled one has gone on in: whoever called that function may hold reservations, and the caller of
+/// this one gives up what is held if the run is over.
+u64 interp_part(RunCtx& run) noexcept;
 
 }  // namespace skep

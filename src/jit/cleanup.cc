@@ -17,9 +17,10 @@ class Cleanup {
   void run() {
     find_reached();
     drop_edges();
-    skip_empty();
-    find_reached();
-    drop_edges();
+    if (skip_empty()) {
+      find_reached();
+      drop_edges();
+    }
     merge_chains();
     renumber();
     replace_phis();
@@ -66,8 +67,9 @@ class Cleanup {
     }
   }
 
-  /// Ways through blocks that only jump on lead there at once.
-  void skip_empty() {
+  /// Ways through blocks that only jump on lead there at once. True where it found one.
+  bool skip_empty() {
+    bool any = false;
     for (BlockId b = 1; b < n_; ++b) {
       Block& empty = f_.blocks[b];
       if (!reached_[b] || empty.values.size() != 1 || f_.n_succs(empty) != 1 || empty.succs[0] == b) continue;
@@ -82,7 +84,9 @@ class Cleanup {
       empty.preds.clear();
       empty.succs[0] = NONE;
       reached_[b] = false;
+      any = true;
     }
+    return any;
   }
 
   /// A block whose only predecessor leads nowhere else becomes that one's end.

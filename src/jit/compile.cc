@@ -1,6 +1,7 @@
 #include "jit/compile.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "jit/emit.h"
 
@@ -93,9 +94,38 @@ Result<JitCode> emit_for(std::vector<Function>& functions, Features features) {
 
 }  // namespace jit
 
-Result<JitCode> jit_compile(const JitInput& in) {
+namespace {
+
+/// What one program's functions may take of the stack, the most of them that can be active at once. With it 33 tail calls from the
+/// innermost function, and what C++ needs between, fit into the 1 MiB that a run has; and a guard page is met before anything else.
+constexpr u64 MAX_STACK = 8 << 10;
+constexpr std::size_t MAX_CALL_FRAMES = 8;
+
+bool fits_stack(const JitCode& code) {
+  std::vector<u64> frames;
+  for (const JitFunction& f : code.functions) frames.push_back(f.frame + sizeof(u64));
+  std::sort(frames.begin(), frames.end(), std::greater<>());
+  u64 sum = 0;
+  for (std::size_t i = 0; i < std::min(frames.size(), MAX_CALL_FRAMES); ++i) sum += frames[i];
+  return sum <= MAX_STACK;
+}
+
+Result<JitCode> compile_once(const JitInput& in) {
   std::vector<jit::Function> functions = TRY(jit::build_functions(in));
   return jit::emit_functions(functions, in);
+}
+
+}  // namespace
+
+Result<JitCode> jit_compile(const JitInput& in) {
+  Result<JitCode> code = compile_once(in);
+  if (!code.ok() || fits_stack(*code)) return code;
+  // Equal values found far apart are kept all the way between: without passes little more lives than registers and the BPF stack.
+  JitInput plain = in;
+  plain.optimise = false;
+  code = compile_once(plain);
+  if (code.ok() && !fits_stack(*code)) return Errno(EINVAL);
+  return code;
 }
 
 }  // namespace skep

@@ -47,7 +47,7 @@ struct JitCode {
 };
 
 /// ENOTSUPP-like errors are not for verified programs: whatever the verifier lets through compiles. EINVAL: not a program (what fuzzers of
-/// this function find out), or an instruction that only the interpreter has. E2BIG: more than 64 MiB of code.
+/// this function find out), an instruction that only the interpreter has, or frames that no run has room for. E2BIG: more than 64 MiB of code.
 Result<JitCode> jit_compile(const JitInput& in);
 
 namespace jit {

@@ -68,5 +68,27 @@ TEST_F(Compile, AMillionInstructions) {
   }
 }
 
+/// The same thousands of sums twice, with a call between: to keep them all would take a frame that no run has room for, which reaches
+/// beyond the guard page below the stack.
+TEST_F(Compile, FramesFitTheStack) {
+  constexpr u32 SUMS = 20000;
+  Prog p = {ldx(BPF_DW, 6, 1, 0), mov(7, 0)};
+  for (u32 turn = 0; turn < 2; ++turn) {
+    for (u32 i = 0; i < SUMS; ++i) {
+      p.push_back(movr(2, 6));
+      p.push_back(alu64k(BPF_MUL, 2, static_cast<s32>(1000003 + 2 * i)));
+      p.push_back(alu64x(BPF_XOR, 7, 2));
+      if (turn != 0) p.push_back(alu64k(BPF_MUL, 7, 5));
+    }
+    p.push_back(call(func::ktime_get_ns));
+  }
+  p.push_back(movr(0, 7));
+  p.push_back(exit_());
+  step_limit_ = 1000000;
+  auto made = jit_compile(input(p, true));
+  ASSERT_TRUE(made.ok()) << made.error().value();
+  EXPECT_LE(made->functions[0].frame, 4096u);
+}
+
 }  // namespace
 }  // namespace skep::jit::test

@@ -18,11 +18,16 @@ class ConstPool {
   void place();
 
  private:
+  struct Known {
+    s64 imm;
+    ValueId value;
+    Op op;
+  };
   std::size_t slot(Op op, s64 imm) const noexcept;
   void grow();
 
   Function& f_;
-  std::vector<ValueId> table_;  ///< open addressing, a power of two
+  std::vector<Known> table_;  ///< open addressing, a power of two
   std::vector<ValueId> fresh_;
   u32 count_ = 0;
 };

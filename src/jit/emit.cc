@@ -118,7 +118,7 @@ void FunctionEmitter::instruction(ValueId, const Value& v) {
       return add(v);
     case Op::Sub:
       if (m_.immediate(v.arg[1], v.width) && m_.value(v.arg[1]).imm != INT32_MIN)
-        return add_imm(result(), moved(v.arg[0], EARLY), -m_.value(v.arg[1]).imm, v.width);
+        return add_imm(result(), moved(v.arg[0], EARLY), static_cast<s64>(0 - static_cast<u64>(m_.value(v.arg[1]).imm)), v.width);
       return logic(v);
     case Op::Mul:
       return mul(v);
@@ -191,7 +191,7 @@ void FunctionEmitter::terminator(u32 i, ValueId, const Value& v) {
       epilogue();
       return c_.ret();
     default:
-      return c_.ud2();
+      return c_.hlt();
   }
 }
 
@@ -270,7 +270,7 @@ void FunctionEmitter::deferred() {
       case Deferred::EndRun:
         copy(Loc::in(RDI), d.run);
         call_gate(GATE_END_RUN);
-        c_.ud2();
+        c_.hlt();
         break;
       case Deferred::LeaveForTail: {
         const Move both[] = {{Loc::in(RDI), d.run}, {Loc::in(RSI), d.other}};

@@ -6,8 +6,8 @@
         .text
 
 // u64 skep_jit_enter(RunCtx* run, u64 ctx, u64* sp, const ProgImage* prog, u64 entry): notes its stack pointer in *sp and for this thread's
-// fault handler, calls entry(run, ctx), and ends with skep_jit_ended(run, prog, what it returned). At the stack pointer stand, from 8 on,
-// run and prog: jit/enter.h:EnterFrame.
+// fault handler, calls entry(run, ctx), and ends with skep_jit_ended(run, prog, what it returned). At the stack pointer stand the
+// run around this one, run and prog: jit/enter.h:EnterFrame.
         .globl skep_jit_enter
         .hidden skep_jit_enter
         .hidden skep_jit_running
@@ -38,14 +38,15 @@ skep_jit_enter:
         .cfi_adjust_cfa_offset 8
         push    %rdi
         .cfi_adjust_cfa_offset 8
-        sub     $8, %rsp
+        mov     skep_jit_running@gottpoff(%rip), %rax
+        pushq   %fs:(%rax)
         .cfi_adjust_cfa_offset 8
         mov     %rsp, (%rdx)
-        mov     skep_jit_running@gottpoff(%rip), %rax
         mov     %rsp, %fs:(%rax)
         call    *%r8
 1:      mov     skep_jit_running@gottpoff(%rip), %rcx
-        movq    $0, %fs:(%rcx)
+        mov     (%rsp), %rdx
+        mov     %rdx, %fs:(%rcx)
         mov     8(%rsp), %rdi
         mov     16(%rsp), %rsi
         mov     %rax, %rdx

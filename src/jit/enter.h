@@ -6,11 +6,11 @@ namespace skep {
 
 /// At the stack pointer that skep_jit_enter() notes.
 struct EnterFrame {
-  u64 pad;
+  EnterFrame* outer;      ///< of the run that a signal handler has interrupted, which then runs a program itself; or left behind
   RunCtx* run;
   const ProgImage* prog;  ///< the run began with
 };
-static_assert(offsetof(EnterFrame, run) == 8 && offsetof(EnterFrame, prog) == 16);
+static_assert(offsetof(EnterFrame, outer) == 0 && offsetof(EnterFrame, run) == 8 && offsetof(EnterFrame, prog) == 16);
 
 }  // namespace skep
 

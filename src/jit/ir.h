@@ -56,7 +56,7 @@ enum class Op : u8 {
   Jump,    ///< to succs[0]
   Branch,  ///< cond(arg[0], arg[1]) on `width` bytes: to succs[0], else to succs[1]
   Ret,     ///< arg[0]
-  Trap,    ///< never reached: ud2
+  Trap,    ///< never reached: a fault, which ends the run
 };
 
 enum class Cond : u8 { Eq, Ne, Ult, Ule, Ugt, Uge, Slt, Sle, Sgt, Sge, Test, TestZ };  ///< Test: (a & b) != 0; TestZ: == 0
@@ -85,6 +85,7 @@ struct Value {
   /// of them). Its size is the user's width; in comparisons with a Const that fits, unsigned or for equality, also 1 and 2.
   bool folded = false;
   bool nonzero = false;   ///< known not to be zero: an address
+  bool marked = false;    ///< scratch of a pass
   BlockId block = NONE;
   u32 insn = 0;           ///< the BPF instruction it comes from
   u32 uses = 0;           ///< as counted by count_uses()

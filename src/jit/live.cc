@@ -55,7 +55,7 @@ void Live::find_loops() {
 }
 
 void Live::number() {
-  position_of.assign(m_.f.values.size(), 0);
+  position_of.assign(m_.f.values.size(), NONE);
   u32 pos = 0;
   for (u32 i = 0; i < blocks.size(); ++i) {
     LaidBlock& b = blocks[i];
@@ -150,7 +150,7 @@ void Live::visit(u32 block, u32 to) {
 }
 
 void Live::build_ranges_of(ValueId v) {
-  const u32 home = index_of[m_.value(v).block];
+  const u32 home = block_at(position_of[v]);
   const u32 def = def_pos(v);
   u32 home_end = def + 1;  // to where it lives in its own block
   for (const Use& u : uses(v)) {
@@ -225,7 +225,7 @@ void Live::build_ranges() {
   end_.assign(blocks.size(), 0);
   for (ValueId v = 0; v < n; ++v) {
     range_start_[v] = static_cast<u32>(ranges_.size());
-    if (m_.value(v).block == NONE || !m_.is_kept(m_.value(v))) continue;
+    if (position_of[v] == NONE || !m_.is_kept(m_.value(v))) continue;  // NONE: stands in no block
     if (m_.remat(v))
       build_remat_ranges(v);
     else

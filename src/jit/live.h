@@ -41,7 +41,7 @@ class Live {
 
   std::vector<LaidBlock> blocks;  ///< in the order of the layout: unlikely ones last
   std::vector<u32> index_of;      ///< of a BlockId: its place in `blocks`
-  std::vector<u32> position_of;   ///< of a value: its base position; where there is no instruction, its block's
+  std::vector<u32> position_of;  ///< of a value: its base position; where there is no instruction, its block's; NONE: it is nowhere
   std::vector<Loop> loops;
 
   std::span<const Range> ranges(ValueId v) const noexcept {

@@ -167,6 +167,26 @@ class RandomProgram {
         return {ldx(s, reg(), base, off)};
     }
   }
+  /// Memory changed where it is, or nearly so: the operation's width, the load's and the store's size need not be the same.
+  Prog change(u8 s, u32 base, s32 off, u32 v) {
+    using namespace skep::test;
+    static constexpr u8 ops[] = {BPF_ADD, BPF_SUB, BPF_AND, BPF_OR, BPF_XOR};
+    const u8 op = ops[pick(std::size(ops))], cls = pick(2) == 0 ? BPF_ALU64 : BPF_ALU;
+    const u32 other = (v + 1 + pick(7)) % 8;
+    if (v == base || other == base) return {ldx(s, (base + 1) % 8, base, off), stx(s, base, off, (base + 1) % 8)};
+    const bool turned = pick(4) == 0;
+    Prog p = {ldx(base == 9 && pick(5) == 0 ? size() : s, v, base, off)};
+    if (turned)
+      p.push_back(raw(cls | op | BPF_X, other, v));
+    else if (pick(2) == 0)
+      p.push_back(raw(cls | op | BPF_X, v, other));
+    else
+      p.push_back(raw(cls | op | BPF_K, v, 0, 0, any32()));
+    p.push_back(stx(s, base, off, turned ? other : v));
+    p.push_back(mov(v, any32()));
+    if (pick(2) == 0) p.push_back(movr(other, v));
+    return p;
+  }
   Prog stack_access() {
     using namespace skep::test;
     if (pick(4) != 0) {  // spills and fills
@@ -179,6 +199,7 @@ class RandomProgram {
   Prog memory_access() {
     using namespace skep::test;
     if (pick(2) == 0) return access(9, 0, MEMORY);
+    if (pick(3) == 0) return change(size(), 9, 8 * static_cast<s32>(pick(MEMORY / 8)), reg());
     // An indexed one. The index is in range.
     const u32 i = reg(), v = (i + 1 + pick(7)) % 8;
     const u8 s = size();
@@ -187,7 +208,7 @@ class RandomProgram {
               alu64k(BPF_LSH, i, log), alu64x(BPF_ADD, i, 9)};
     const s32 off = static_cast<s32>(pick(2)) * (MEMORY / 2);
     p.push_back(pick(2) == 0 ? ldx(s, v, i, off) : stx(s, i, off, v));
-    if (pick(3) == 0) p = p + Prog{ldx(s, v, i, off), alu64k(BPF_ADD, v, any32()), stx(s, i, off, v)};
+    if (pick(3) == 0) p = p + change(s, i, off, v);
     p.push_back(mov(i, any32()));
     return p;
   }
@@ -269,8 +290,13 @@ class RandomProgram {
   }
   Prog loop(u32 depth) {
     using namespace skep::test;
-    const s32 turns = static_cast<s32>(1 + pick(4)), counter = -264 - 8 * static_cast<s32>(depth);
-    const Prog body = sequence(depth, 1 + pick(4));
+    const s32 turns = static_cast<s32>(1 + pick(depth == 0 && pick(4) == 0 ? 24 : 4)), counter = -264 - 8 * static_cast<s32>(depth);
+    Prog body = sequence(depth, 1 + pick(4));
+    if (pick(4) == 0) {  // values that go from register to register, turn by turn
+      body = {movr(reg(), reg()), movr(reg(), reg())};
+      for (u32 n = pick(4); n-- > 0;) body.push_back(arithmetic());
+      body.push_back(movr(reg(), reg()));
+    }
     const s32 length = static_cast<s32>(body.size());
     if (pick(2) == 0 && depth == 0)  // counted in a register
       return Prog{mov(8, 0)} + body + Prog{alu64k(BPF_ADD, 8, 1), jk(BPF_JLT, 8, turns, -length - 2)};

@@ -5,26 +5,35 @@
 namespace skep::jit {
 
 void remove_dead(Function& f) {
-  for (Value& v : f.values) v.uses = 0;
-  std::vector<bool> used(f.values.size(), false);
+  for (Value& v : f.values) v.uses = 0, v.marked = false;
+  // From the back a value's users come before it, but for the phis of loops: what those name further down, and what that is made of,
+  // waits in `work`.
   std::vector<ValueId> work;
-  for (const Block& b : f.blocks)
-    for (const ValueId v : b.values)
-      if (has_effect(f.values[v])) {
-        used[v] = true;
-        work.push_back(v);
-      }
-  while (!work.empty()) {
-    const ValueId v = work.back();
-    work.pop_back();
-    each_operand(f, f.values[v], [&](ValueId a) {
-      ++f.values[a].uses;
-      if (used[a]) return;
-      used[a] = true;
-      work.push_back(a);
+  BlockId at = 0;
+  const auto use = [&](ValueId v, bool passed) {
+    Value& user = f.values[v];
+    if (user.marked) return;
+    user.marked = true;
+    const bool look = passed || user.op == Op::Phi;
+    each_operand(f, user, [&](ValueId a) {
+      Value& used = f.values[a];
+      ++used.uses;
+      if (look && !used.marked && used.block >= at) work.push_back(a);
     });
+  };
+  for (at = static_cast<BlockId>(f.blocks.size()); at-- > 0;) {
+    const auto& values = f.blocks[at].values;
+    for (std::size_t i = values.size(); i-- > 0;) {
+      const Value& v = f.values[values[i]];
+      if (v.uses != 0 || has_effect(v)) use(values[i], false);
+      while (!work.empty()) {
+        const ValueId next = work.back();
+        work.pop_back();
+        use(next, true);
+      }
+    }
   }
-  for (Block& b : f.blocks) std::erase_if(b.values, [&](ValueId v) { return !used[v]; });
+  for (Block& b : f.blocks) std::erase_if(b.values, [&](ValueId v) { return !f.values[v].marked; });
 }
 
 }  // namespace skep::jit

@@ -76,9 +76,11 @@ u64 interpret(RunCtx* run, u64 ctx, u64, u64, u64, u64) noexcept {
   const u64 sp = run->native_sp;
   const u32 tail_calls = run->tail_calls;
   run->ctx = reinterpret_cast<u8*>(ctx);
-  const u64 r0 = interp_run(*run);
+  const ShownKey* const keys = run->keys;
+  const u64 r0 = interp_part(*run);
   if (run->fault.kind != FaultKind::None) skep_jit_leave(sp);
   run->native_sp = sp;
+  run->keys = keys;
   run->tail_calls = tail_calls;
   run->call_func = call_compiled;
   return r0;

@@ -5,6 +5,7 @@
 #include <ucontext.h>
 #include <xbyak/xbyak.h>
 
+#include "helpers/memory.h"
 #include "helpers/run_fixture_test.h"
 #include "jit/fault.h"
 #include "jit/gates.h"
@@ -222,6 +223,39 @@ TEST_F(TailCalls, OfAProgramWithoutCodeAreInterpreted) {
   EXPECT_EQ(stats_->faults, 1u) << "once";
 }
 
+/// Of a function that goes on in another program, its caller may hold something: that is not the other's to give up.
+TEST_F(TailCalls, LeaveToCallersWhatTheyHold) {
+  MapDesc* ring = ringbuf(PAGE_SIZE);
+  Code c;
+  c.push(rbx);
+  c.mov(rbx, rdi);
+  c.mov(rsi, reinterpret_cast<u64>(ring));
+  c.mov(rdx, 16);
+  c.xor_(rcx, rcx);
+  c.call_gate(helper_gate(func::ringbuf_reserve));
+  c.mov(rdi, rbx);
+  c.mov(rsi, reinterpret_cast<u64>(array_));
+  c.xor_(rdx, rdx);
+  c.call_gate(GATE_TAIL_CALL);
+  c.mov(rdi, rbx);
+  c.xor_(rsi, rsi);
+  c.call(rax);
+  c.pop(rbx);
+  c.ret();
+  load(c.take());  // without cleanup, so that what is open at the end is seen
+  ProgImage other = image_;
+  const Prog insns = {mov(0, 7), exit_()};
+  other.entry = 0;
+  other.insns = insns.data();
+  other.insn_cnt = static_cast<u32>(insns.size());
+  set_object_at(*array_, 0, &other);
+  EXPECT_EQ(run_program(*run_), 7u);
+  u32 open = 0;
+  for (const auto& r : slot_->reserved) open += r.ring != 0;
+  EXPECT_EQ(open, 1u);
+  run_discard_reservations(*run_);
+}
+
 /// Loads from what its context says: 5 if there is no such memory.
 JitCode guarded_load(bool listed) {
   Code c;
@@ -262,6 +296,57 @@ TEST_F(CompiledRun, AFaultThatIsNotEndsTheRun) {
     EXPECT_LT(run_->fault.addr - image_.code, image_.code_size);
   }
   EXPECT_EQ(stats_->faults, 2u);
+}
+
+/// Asks for the time and adds what its context says to load: 5 if there is no such memory.
+JitCode time_and_load() {
+  Code c;
+  c.push(rsi);
+  c.call_gate(helper_gate(func::ktime_get_ns));
+  c.pop(rsi);
+  c.mov(rcx, ptr[rsi]);
+  const u32 at = c.here();
+  c.add(rax, ptr[rcx]);
+  c.ret();
+  c.may_fault(at, c.here());
+  c.add(rax, 5);
+  c.ret();
+  return c.take();
+}
+
+/// As a signal handler's does, in the middle of another's. After it the outer run's faults are its own still.
+TEST_F(CompiledRun, ARunInARunLeavesItAsItWas) {
+  struct Env : FakeEnv {
+    RunCtx* inner;
+  } env;
+  const auto inner = std::make_unique<RunCtx>();
+  env.inner = inner.get();
+  env.ktime_ns = [](RunEnv* e) noexcept { return run_program(*static_cast<Env*>(e)->inner); };
+  u64 addr = 16;
+  for (const bool ends_badly : {false, true}) {
+    load(guarded_load(!ends_badly));
+    const ProgImage other = image_;
+    load(time_and_load());
+    run_->ctx = reinterpret_cast<u8*>(&addr);
+    *inner = *run_;
+    inner->prog = &other;
+    run_->env = &env;
+    EXPECT_EQ(run(), ends_badly ? 5u : 10u);
+    EXPECT_EQ(run_->fault.kind, FaultKind::None);
+    EXPECT_EQ(inner->fault.kind, ends_badly ? FaultKind::BadCode : FaultKind::None);
+  }
+}
+
+/// Where code ends, and where there is none: hlt.
+TEST_F(CompiledRun, GoingWhereNoCodeIsEndsTheRun) {
+  Code c;
+  c.nop();
+  load(c.take());
+  EXPECT_EQ(run(), 0u);
+  EXPECT_EQ(run_->fault.kind, FaultKind::BadCode);
+  image_.entry = host_->rom()->code_base + GATES_SIZE + 64 * 8;
+  EXPECT_EQ(run(), 0u);
+  EXPECT_EQ(run_->fault.kind, FaultKind::BadCode);
 }
 
 TEST_F(CompiledRun, ACallOfWhatIsNotThereEndsTheRun) {
@@ -367,7 +452,7 @@ TEST_F(CompiledRun, TheIndexNamesWhatIsThere) {
   const u64 held = host_->code_in_use(), gone = images[7]->code, size = images[7]->code_size;
   host_->code_withdraw(gone);
   EXPECT_LT(host_->code_in_use(), held);
-  for (u64 i = 0; i < size; ++i) EXPECT_EQ(reinterpret_cast<const u8*>(gone)[i], 0xcc);
+  for (u64 i = 0; i < size; ++i) EXPECT_EQ(reinterpret_cast<const u8*>(gone)[i], 0xf4);
   const CodeIndex& index = *host_->rom()->code_index;
   ASSERT_EQ(index.count, 19u);
   for (u32 i = 1; i < index.count; ++i) EXPECT_LT(index.blocks[i - 1].addr, index.blocks[i].addr);

@@ -142,6 +142,7 @@ ValueId Simplifier::zero_extend(Value& v, ValueId own) {
   const bool shifts = a.op == Op::Shl && is_const(a.arg[1]) && const_of(a.arg[1]) < 32;
   if (!shifts && !works_from_below(a.op)) return NONE;
   a.width = 4;
+  a.nonzero = false;  // the low half of an address may be zero
   a.insn = v.insn;
   return put(a, own);
 }

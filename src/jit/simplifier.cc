@@ -7,9 +7,9 @@
 namespace skep::jit {
 
 Simplifier::Simplifier(Function& f) : f_(f), consts_(f), dom_(f) {
-  std::size_t size = 256;
-  while (size < f.values.size() * 2) size *= 2;
-  table_.assign(size, NONE);
+  std::size_t size = 64;
+  while (size < f.values.size()) size *= 2;
+  table_.assign(size, {NONE, 0});
   grow();
 }
 
@@ -28,11 +28,11 @@ void Simplifier::set_ones(ValueId v, u64 mask) {
   seen_[v] = true;
 }
 
-u64 Simplifier::hash(const Value& v) noexcept {
+u32 Simplifier::hash(const Value& v) noexcept {
   u64 h = static_cast<u64>(v.op) | static_cast<u64>(v.width) << 8 | static_cast<u64>(v.size) << 16 |
           static_cast<u64>(v.cond) << 24 | static_cast<u64>(v.scale) << 32;
   for (u32 i = 0; i < 4; ++i) h = (h ^ v.arg[i]) * 0x9e3779b97f4a7c15ULL;
-  return (h ^ static_cast<u64>(s64{v.disp})) * 0x9e3779b97f4a7c15ULL >> 20;
+  return static_cast<u32>((h ^ static_cast<u64>(s64{v.disp})) * 0x9e3779b97f4a7c15ULL >> 32);
 }
 
 namespace {
@@ -44,27 +44,28 @@ bool equal(const Value& a, const Value& b) noexcept {
 
 }  // namespace
 
-ValueId Simplifier::find_equal(const Value& v, std::size_t* slot) {
+ValueId Simplifier::find_equal(const Value& v, u32 hash, std::size_t* slot) {
   const std::size_t mask = table_.size() - 1;
-  std::size_t i = static_cast<std::size_t>(hash(v)) & mask;
-  for (; table_[i] != NONE; i = (i + 1) & mask) {
-    if (!equal(f_.values[table_[i]], v)) continue;
+  std::size_t i = hash & mask;
+  for (; table_[i].value != NONE; i = (i + 1) & mask) {
+    const ValueId known = table_[i].value;
+    if (table_[i].hash != hash || !equal(f_.values[known], v)) continue;
     *slot = i;
-    return dom_.dominates(f_.values[table_[i]].block, block_) ? table_[i] : NONE;
+    return dom_.dominates(f_.values[known].block, block_) ? known : NONE;
   }
   *slot = i;
   return NONE;
 }
 
 void Simplifier::grow_table() {
-  const std::vector<ValueId> old = std::move(table_);
-  table_.assign(old.size() * 2, NONE);
+  const std::vector<Known> old = std::move(table_);
+  table_.assign(old.size() * 2, {NONE, 0});
   const std::size_t mask = table_.size() - 1;
-  for (const ValueId v : old) {
-    if (v == NONE) continue;
-    std::size_t i = static_cast<std::size_t>(hash(f_.values[v])) & mask;
-    while (table_[i] != NONE) i = (i + 1) & mask;
-    table_[i] = v;
+  for (const Known& k : old) {
+    if (k.value == NONE) continue;
+    std::size_t i = k.hash & mask;
+    while (table_[i].value != NONE) i = (i + 1) & mask;
+    table_[i] = k;
   }
 }
 
@@ -86,10 +87,11 @@ ValueId Simplifier::keep(const Value& v, ValueId own) {
 ValueId Simplifier::put(Value v, ValueId own) {
   if (const ValueId r = simpler(v, own); r != NONE) return r;
   std::size_t slot = 0;
-  if (const ValueId there = find_equal(v, &slot); there != NONE) return there;
-  const bool fresh = table_[slot] == NONE;
+  const u32 key = hash(v);
+  if (const ValueId there = find_equal(v, key, &slot); there != NONE) return there;
+  const bool fresh = table_[slot].value == NONE;
   const ValueId id = keep(v, own);
-  table_[slot] = id;
+  table_[slot] = {id, key};
   if (fresh && ++table_count_ * 2 > table_.size()) grow_table();
   return id;
 }

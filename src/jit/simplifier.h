@@ -90,10 +90,10 @@ class Simplifier {
 
   u64 shallow_ones(const Value& v) const noexcept;
   u64 ones_of(const Value& v) const noexcept;
-  ValueId find_equal(const Value& v, std::size_t* slot);
+  ValueId find_equal(const Value& v, u32 hash, std::size_t* slot);
   void grow();
   void grow_table();
-  static u64 hash(const Value& v) noexcept;
+  static u32 hash(const Value& v) noexcept;
   ValueId at_width(u8 width, ValueId v) { return width == 8 ? v : zext(4, v); }
   bool has_op(ValueId v, Op op, u8 width) const noexcept { return f_.values[v].op == op && f_.values[v].width == width; }
 
@@ -103,7 +103,11 @@ class Simplifier {
   std::vector<ValueId> moved_;
   std::vector<u64> ones_;
   std::vector<bool> seen_;
-  std::vector<ValueId> table_;  ///< of equal values; open addressing, a power of two
+  struct Known {
+    ValueId value;
+    u32 hash;
+  };
+  std::vector<Known> table_;  ///< of equal values; open addressing, a power of two
   std::size_t table_count_ = 0;
   BlockId block_ = 0;
   std::vector<ValueId>* out_ = nullptr;

@@ -42,13 +42,12 @@ class Walk {
   }
 
   void block(BlockId b) {
-    std::vector<ValueId> out;
-    out.reserve(f_.blocks[b].values.size() + 4);
+    std::vector<ValueId>& out = f_.blocks[b].values;
+    before_.assign(out.begin(), out.end());
+    out.clear();
     s_.enter(b, &out);
     memory_.forget();
-    const std::vector<ValueId> values = std::move(f_.blocks[b].values);
-    for (const ValueId id : values) visit(b, id, out);
-    f_.blocks[b].values = std::move(out);
+    for (const ValueId id : before_) visit(b, id, out);
     for (const BlockId t : f_.blocks[b].succs)
       if (t != NONE) reached_[t] = true;
   }
@@ -217,6 +216,7 @@ class Walk {
   Simplifier s_;
   Facts facts_;
   FrameMemory memory_;
+  std::vector<ValueId> before_;  ///< the values of the block at hand as they were
   std::vector<bool> reached_;
   bool irreducible_ = false;
 };

@@ -157,7 +157,7 @@ class Unroller {
         Value& value = f_.values[v];
         if (value.op == Op::Phi)
           rename_phi(b, value, is_done[b]);
-        else
+        else if (!is_done[b])  // those have been named anew as they were copied: a second time might be the turn before
           each_operand(f_, value, [&](ValueId& a) { rename(a, b); });
       }
   }

@@ -56,7 +56,7 @@ u32 BucketWalk::next(SeenHtabElem* out, u32 room, u64* budget) noexcept {
       HtabElem* e = t_.local(b_, tag_index(left));
       const u32 gen = load_acquire(&e->gen);
       // The gen of a live element, as find_local() has it.
-      if (((load_acquire(&b_->tags) ^ tags) & tag_byte(tag_index(left))) == 0) out[n++] = {e, gen};
+      if (still_tagged(b_, tags, tag_index(left))) out[n++] = {e, gen};
     }
     link_ = load_acquire(&b_->chain);
   }

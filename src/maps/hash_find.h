@@ -19,7 +19,13 @@ inline bool still_same(const HtabElem* e, u32 gen) noexcept {
   return load_relaxed(&e->gen) == gen;
 }
 
-/// Nothing found among local elements whose tags are the key's: true when it was so at one instant (invariant 3).
+/// True when local element i still has its tag of `tags`: then a gen that was read of it before this call is a live element's.
+inline bool still_tagged(HtabBucket* b, u64 tags, u32 i) noexcept {
+  return ((load_acquire(&b->tags) ^ tags) & tag_byte(i)) == 0;
+}
+
+/// Nothing found among local elements whose tags are the key's: true when it was so at one instant (invariant 3). REQUIRES: each gen was
+/// read of a live element (still_tagged()), and its key after that.
 inline bool absent_for_sure(const Htab& t, HtabBucket* b, u64 tags, u64 hits, u32 gens) noexcept {
   order_loads();
   if (load_acquire(&b->tags) != tags) return false;
@@ -35,12 +41,13 @@ inline Step find_local(const Htab& t, HtabBucket* b, const void* key, u32 tag, S
   for (u64 left = hits; left != 0; left &= left - 1) {
     HtabElem* e = t.local(b, tag_index(left));
     const u32 gen = load_acquire(&e->gen);
-    const u64 changed = load_acquire(&b->tags) ^ tags;
+    // Not live any more: the gen may be of a fill that has only begun, and the key no one's.
+    if (!still_tagged(b, tags, tag_index(left))) return Step::Again;
     if (!same_key_bytes<K>(t.key(e), key, t.desc->key_size)) {
       gens += gen;
       continue;
     }
-    if ((changed & tag_byte(tag_index(left))) != 0 || !still_same(e, gen)) return Step::Again;
+    if (!still_same(e, gen)) return Step::Again;
     *out = {e, gen};
     return Step::Found;
   }

@@ -31,6 +31,7 @@ class LeastKey {
     for (u64 left = live; left != 0; left &= left - 1) {
       HtabElem* e = t_.local(b_, tag_index(left));
       const u32 gen = load_acquire(&e->gen);
+      if (!still_tagged(b_, tags, tag_index(left))) return Step::Again;
       gens += gen;
       offer(e, gen);
     }

@@ -30,8 +30,9 @@
 //     the gen of the element it was made for.
 //  3. Readers take no lock. Local elements: tags, then gen, then tags again, key, gen again. The gen has not moved, so it was the
 //     element's when `tags` was read the second time and said that it was live: the key was read of a live element. Nothing
-//     found: either no tag was the key's when `tags` was read, or all elements with that tag still have their gens after `tags` was
-//     seen to be as at first: then at that instant the key was in none. Else the walk starts again.
+//     found: either no tag was the key's when `tags` was read, or all elements with that tag (each was live with its gen when `tags`
+//     was read the second time: else the gen may be of a fill that had only begun) still have their gens after `tags` was seen to be
+//     as at first: then at that instant the key was in none. Else the walk starts again.
 //     Chains: read an element through a link, then look that its gen is still the link's. If so, all that was read was of that
 //     incarnation, which was in this chain, and its `next` led, when it was unlinked at the latest, to everything behind it. If
 //     not, the walk starts again. So a key that stays is never missed.

@@ -20,7 +20,7 @@ namespace {
 
 constexpr u64 GUARD = 1ULL << 30;
 constexpr u64 CODE_ALIGN = 64;
-constexpr int INT3 = 0xcc;
+constexpr int HLT = 0xf4;  // SIGSEGV, which ends a run; not a signal that is the process's own
 constexpr u64 WINDOW_SPAN = ROM_SIZE + GUARD + CODE_SIZE + GUARD + RAM_SIZE + GUARD + RINGS_SIZE;
 // Away from where Linux puts programs, heaps, libraries and stacks, and from the shadow areas of ASan, TSan and MSan.
 constexpr u64 LOWEST_BASE = 0x410000000000ULL, HIGHEST_BASE = 0x4f0000000000ULL;
@@ -169,7 +169,7 @@ Result<u64> WindowHost::code_alloc(u64 size) {
   const u64 first = (at - rom()->code_base) / PAGE_SIZE, last = (at + bytes - 1 - rom()->code_base) / PAGE_SIZE;
   for (u64 page = first; page <= last; ++page) {
     if (code_page_used_[page]) continue;
-    std::memset(code_writable_ + page * PAGE_SIZE, INT3, PAGE_SIZE);
+    std::memset(code_writable_ + page * PAGE_SIZE, HLT, PAGE_SIZE);
     code_page_used_[page] = true;
   }
   return at;
@@ -177,7 +177,7 @@ Result<u64> WindowHost::code_alloc(u64 size) {
 
 void WindowHost::code_free(u64 addr, u64 size) {
   const u64 bytes = round_up(size + 1, CODE_ALIGN);
-  std::memset(code_writable(addr), INT3, bytes);
+  std::memset(code_writable(addr), HLT, bytes);
   code_arena_.release(addr, bytes);
 }
 

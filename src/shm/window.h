@@ -53,13 +53,13 @@ class WindowHost {
   /// Maps the ring's pages (allocated from RAM: consumer, producer, data) doubled in the RINGS area, and tells every process to.
   Status ring_map_doubled(RingDesc* ring, u8* ram_pages, u64 data_size);
 
-  /// A block of CODE for `size` bytes, filled with int3, one at least behind them; 64-byte aligned. ENOMEM: no room, or no code at all.
+  /// A block of CODE for `size` bytes, filled with hlt, one at least behind them; 64-byte aligned. ENOMEM: no room, or no code at all.
   Result<u64> code_alloc(u64 size);
   /// Makes this process's own gates: `fill` gets GATES_SIZE writable bytes, which are read-only afterwards. Once; later calls do nothing.
   Status open_gates(void (*fill)(u64* gates) noexcept);
   /// Where the host writes what stands at `addr` in CODE.
   u8* code_writable(u64 addr) const { return code_writable_ + (addr - rom()->code_base); }
-  /// int3 again. REQUIRES: from code_alloc(size), in no index, and no run can still be in there.
+  /// hlt again. REQUIRES: from code_alloc(size), in no index, and no run can still be in there.
   void code_free(u64 addr, u64 size);
   /// Puts a block into the index that all processes look up; its table of faults, from rom_alloc(), is the index's from then on.
   /// ENOMEM: no room in ROM, nothing changed.
@@ -90,7 +90,7 @@ class WindowHost {
   Arena rom_arena_, ram_arena_, ring_arena_, code_arena_;
   u8* code_writable_ = nullptr;
   bool gates_open_ = false;
-  std::vector<bool> code_page_used_;          ///< pages that have been filled with int3
+  std::vector<bool> code_page_used_;          ///< pages that have been filled with hlt
   std::map<u64, CodeBlock> code_blocks_;      ///< what the index says, by address
   struct Deferred {
     std::vector<std::pair<u32, u64>> waiting;  ///< slot index, its seq

@@ -124,9 +124,9 @@ class CodeTest : public ::testing::Test {
     w_ = std::move(*made);
     if (!w_->has_code()) GTEST_SKIP() << "nothing executable can be mapped here";
   }
-  static bool all_int3(u64 addr, u64 len) {
+  static bool all_hlt(u64 addr, u64 len) {
     const auto* p = reinterpret_cast<const u8*>(addr);
-    return std::all_of(p, p + len, [](u8 b) { return b == 0xcc; });
+    return std::all_of(p, p + len, [](u8 b) { return b == 0xf4; });
   }
   std::unique_ptr<WindowHost> w_;
 };
@@ -162,12 +162,12 @@ TEST_F(CodeTest, WhatIsNoCodeIsInt3) {
   const u64 a = *w_->code_alloc(63), b = *w_->code_alloc(64), c = *w_->code_alloc(5000);
   for (const u64 at : {a, b, c}) EXPECT_EQ(at % 64, 0u);
   EXPECT_EQ(b, a + 64);
-  EXPECT_EQ(c, b + 128) << "one byte behind the code is int3";
-  EXPECT_TRUE(all_int3(a, round_up(c + 5001, PAGE_SIZE) - a));
+  EXPECT_EQ(c, b + 128) << "one byte behind the code is hlt";
+  EXPECT_TRUE(all_hlt(a, round_up(c + 5001, PAGE_SIZE) - a));
   std::memset(w_->code_writable(b), 0x90, 64);
-  EXPECT_FALSE(all_int3(b, 64));
+  EXPECT_FALSE(all_hlt(b, 64));
   w_->code_free(b, 64);
-  EXPECT_TRUE(all_int3(a, PAGE_SIZE - GATES_SIZE % PAGE_SIZE - 64));
+  EXPECT_TRUE(all_hlt(a, PAGE_SIZE - GATES_SIZE % PAGE_SIZE - 64));
   EXPECT_EQ(*w_->code_alloc(64), b);
   EXPECT_EQ(w_->code_alloc(CODE_SIZE).error(), Errno(ENOMEM));
   EXPECT_EQ(w_->code_alloc(CODE_SIZE - GATES_SIZE - PAGE_SIZE).error(), Errno(ENOMEM));

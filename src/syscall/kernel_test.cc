@@ -310,7 +310,7 @@ TEST(JitTest, ProgramsAreCompiledAndShown) {
   k.close(fd);
   k.kernel().window().reclaim();
   EXPECT_EQ(k.kernel().window().code_in_use(), 0u);
-  EXPECT_EQ(*reinterpret_cast<const u8*>(addrs[0]), 0xcc);
+  EXPECT_EQ(*reinterpret_cast<const u8*>(addrs[0]), 0xf4) << "hlt";
 }
 
 TEST(JitTest, SwitchedOffProgramsAreInterpreted) {

@@ -24,14 +24,17 @@ Result<JitCode> compile(const Kernel& kernel, const VerifierReport& report, cons
 /// Linux: verifier.c:jit_subprogs(): each function is a program with a tag of its own.
 void note_functions(const JitCode& code, const VerifierReport& report, Prog* prog) {
   const u32 n = static_cast<u32>(prog->xlated.size());
+  const bool alone = code.functions.size() == 1;
   for (std::size_t i = 0; i < code.functions.size(); ++i) {
     JitedInfo::Function f{prog->image->code + code.functions[i].begin, code.functions[i].end - code.functions[i].begin, {}};
     const u32 from = report.subprog_starts[i], to = i + 1 < report.subprog_starts.size() ? report.subprog_starts[i + 1] : n;
-    compute_tag(std::span(prog->xlated).subspan(from, to - from), f.tag);
+    // A program of one function is what it was when it came.
+    if (alone)
+      std::copy(std::begin(prog->tag), std::end(prog->tag), f.tag);
+    else
+      compute_tag(std::span(prog->xlated).subspan(from, to - from), f.tag);
     prog->jited.functions.push_back(f);
   }
-  // A program of one function is what it was when it came.
-  if (code.functions.size() == 1) std::copy(std::begin(prog->tag), std::end(prog->tag), prog->jited.functions[0].tag);
 }
 
 constexpr u32 NOWHERE = ~0u;
@@ -49,6 +52,7 @@ std::vector<u32> places_of_insns(const JitCode& code, const VerifierReport& repo
 
 /// Readers want a function's lines ascending, its first at its start. Linux: core.c:bpf_prog_fill_jited_linfo()
 void note_lines(const JitCode& code, const VerifierReport& report, Prog* prog) {
+  if (report.line_info.empty()) return;
   const auto& starts = report.subprog_starts;
   const std::vector<u32> places = places_of_insns(code, report, prog->image->insn_cnt);
   std::size_t before = starts.size();

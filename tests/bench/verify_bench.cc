@@ -14,6 +14,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/heap.h"
 #include "verify_programs.h"
 
 namespace skep::bench {
@@ -231,6 +232,7 @@ int run(int argc, char** argv) {
       objects.push_back(argv[i]);
   }
   settle();
+  keep_freed_memory();  // as the host does
   TwoKernels kernels(linux_answers());
   fmt::print("{:<34} {:>15} {:>26} {:>26}\n", "microseconds to judge a program", "", "------- verifier ---------",
              "------- whole load -------");

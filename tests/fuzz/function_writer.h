@@ -79,6 +79,7 @@ class FunctionWriter {
   void object_access();
   void atomic_op();
   void access(u32 ptr, s32 off, u32 size_index, bool may_write);
+  void change(u32 ptr, s32 off, u8 size, u32 dst);
   u32 pointer(Kind kind);
   void note_store(s32 off, u32 size, const Reg& what);
   s32 object_size(const Reg& r) const;

@@ -40,9 +40,27 @@ void FunctionWriter::access(u32 ptr, s32 off, u32 size_index, bool may_write) {
     return emit(stx(size, ptr, off, value));
   }
   const u32 dst = fresh(rng_.coin() ? ptr : NO_REG);
+  if (may_write && dst != ptr && rng_.chance(25)) return change(ptr, off, size, dst);
   const bool extend = size_index < 3 && rng_.chance(25);
   emit(extend ? ldsx(size, dst, ptr, off) : ldx(size, dst, ptr, off));
   set_scalar(dst, extend ? ~0ULL : ~0ULL >> (64 - 8 * BYTES[size_index]));
+}
+
+/// Memory changed where it is. The operation's width is any.
+void FunctionWriter::change(u32 ptr, s32 off, u8 size, u32 dst) {
+  static constexpr u8 OPS[] = {BPF_ADD, BPF_SUB, BPF_AND, BPF_OR, BPF_XOR};
+  const u8 op = rng_.of(OPS), cls = rng_.coin() ? BPF_ALU64 : BPF_ALU;
+  u32 other = NO_REG;
+  for (u32 r = 0, count = 0; r < 10; ++r)
+    if (r != dst && now_.regs[r].kind == Kind::Scalar && rng_.below(++count) == 0) other = r;
+  emit(ldx(size, dst, ptr, off));
+  if (other != NO_REG && rng_.coin())
+    emit(raw(static_cast<u8>(cls | op | BPF_X), dst, other));
+  else
+    emit(raw(static_cast<u8>(cls | op | BPF_K), dst, 0, 0, static_cast<s32>(rng_.edge())));
+  emit(stx(size, ptr, off, dst));
+  if (rng_.chance(60)) emit(mov(dst, static_cast<s32>(rng_.edge())));
+  set_scalar(dst);
 }
 
 void FunctionWriter::stack_store() {

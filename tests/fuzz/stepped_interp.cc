@@ -21,7 +21,9 @@ void tell(RunCtx& run, u32 pc, const u64* regs) noexcept {
 #define SKEP_ON_STEP(run, pc, regs) ::skep::fuzz::tell(run, pc, regs)
 #define SKEP_NEW_FRAME(bytes, size) ::skep::fuzz::new_frame(bytes, size)
 #define interp_run stepped_interp_run
+#define interp_part stepped_interp_part
 #include "../../src/interp/interp.cc"
+#undef interp_part
 #undef interp_run
 
 namespace skep::fuzz {
