@@ -32,6 +32,7 @@ namespace {
 constexpr u32 TRACE_RING_SIZE = 1u << 20;
 constexpr std::size_t TRACE_BACKLOG = 4u << 20;
 constexpr int RECLAIM_EVERY_MS = 5;
+constexpr std::chrono::milliseconds ORPHANS_EVERY{500}, ORPHAN_PATIENCE{3000};
 constexpr int STARTUP_ROUNDS = 50;  ///< of 200 ms
 
 template <typename T>
@@ -209,6 +210,7 @@ void Host::run() {
     const bool deferred = kernel_.window().has_deferred();
     const int n = epoll_wait(epoll_.get(), events, 64, deferred ? RECLAIM_EVERY_MS : clients_.empty() ? 200 : 2000);
     drain();
+    if (deferred) recover_orphans();
     for (int i = 0; i < n; ++i) {
       const int fd = events[i].data.fd;
       if (fd == listener_.get()) {
@@ -618,19 +620,42 @@ void Host::release_mappings(Client& client) {
   client.planned.clear();
 }
 
-void Host::recover_slots(OwnerId owner) {
+void Host::recover_slot(u32 index) {
   const Window& w = kernel_.window().view();
   recovering = &kernel_.window();
-  for (u32 i = 0; i < MAX_RUN_SLOTS; ++i) {
-    RunSlot* slot = &w.ram->slots[i];
-    if (process_of(load_acquire(&slot->owner)) != owner) continue;
-    // A run that found no free virtual CPU may have written to any CPU's ring.
-    for (u32 cpu = 0; cpu < w.rom->nr_cpus; ++cpu)
-      if (i == cpu || i >= w.rom->nr_cpus) perf_ring_recover(w, cpu);
-    slot_recover(w, slot, SlotRecovery{recover_intent, ringbuf_recover_record});
-  }
+  // A run that found no free virtual CPU may have written to any CPU's ring.
+  for (u32 cpu = 0; cpu < w.rom->nr_cpus; ++cpu)
+    if (index == cpu || index >= w.rom->nr_cpus) perf_ring_recover(w, cpu);
+  slot_recover(w, &w.ram->slots[index], SlotRecovery{recover_intent, ringbuf_recover_record});
   recovering = nullptr;
+}
+
+void Host::recover_slots(OwnerId owner) {
+  for (u32 i = 0; i < MAX_RUN_SLOTS; ++i)
+    if (process_of(load_acquire(&kernel_.window().ram()->slots[i].owner)) == owner) recover_slot(i);
   serve_doorbell();  // a wake-up whose producer died is still owed
+}
+
+/// A vfork child runs under its parent's identity. Killed after its parent, it leaves a slot that nobody is seen to leave.
+void Host::recover_orphans() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - orphans_seen_ < ORPHANS_EVERY) return;
+  orphans_seen_ = now;
+  for (u32 i = 0; i < MAX_RUN_SLOTS; ++i) {
+    const RunSlot& slot = kernel_.window().ram()->slots[i];
+    const OwnerId owner = load_acquire(&slot.owner);
+    const u32 process = static_cast<u32>(owner) & (MAX_PROC_SLOTS - 1);
+    if (owner == 0 || (process < owners_.size() && owners_[process].id == process_of(owner))) {
+      orphans_.erase(i);
+      continue;
+    }
+    Orphan& orphan = orphans_.try_emplace(i, Orphan{owner, load_acquire(&slot.seq), now}).first->second;
+    if (orphan.owner != owner || orphan.seq != load_acquire(&slot.seq)) orphan = Orphan{owner, load_acquire(&slot.seq), now};
+    if (now - orphan.since < ORPHAN_PATIENCE) continue;
+    recover_slot(i);
+    orphans_.erase(i);
+    serve_doorbell();
+  }
 }
 
 void Host::drop_client(int fd) {

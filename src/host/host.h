@@ -1,6 +1,7 @@
 // host: the process that stands for the kernel: one Kernel, its clients' connections, the pipes behind their fds, wake-ups, the dead.
 // One thread does all of it; a second one only sleeps on the doorbell and passes each ring on.
 #pragma once
+#include <chrono>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -88,6 +89,8 @@ class Host {
   void drop_client(int fd);
   void owner_gone(u32 index);
   void recover_slots(OwnerId owner);
+  void recover_slot(u32 index);
+  void recover_orphans();
   void serve_doorbell();
   void wake_ring(u32 index);
   void kick(const File& file);  ///< a consumer's own wish to be woken
@@ -114,6 +117,13 @@ class Host {
   RingDesc* trace_ring_ = nullptr;
   std::string trace_backlog_;
   bool started_ = false;  ///< somebody has connected
+  struct Orphan {
+    OwnerId owner;
+    u64 seq;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::unordered_map<u32, Orphan> orphans_;  ///< owned slots of processes that are gone, by index
+  std::chrono::steady_clock::time_point orphans_seen_{};
   struct DoorbellThread;
   std::unique_ptr<DoorbellThread> doorbell_;
 };
