@@ -123,17 +123,21 @@ TEST_F(CompiledRun, IsInterpretedWhereCodeIsNotMapped) {
 
 /// True when run_program() gives back the registers that a called function keeps. rbp is told by the frame it leads to.
 bool callee_saved_survive(RunCtx& run) {
-  u64 b = 1, r12v = 2, r13v = 3, r14v = 4, r15v = 5;
+  u64 kept[5] = {};
+  u64* to = kept;
+  auto* call = &run_program;
+  RunCtx* with = &run;
   asm volatile(
+      "lea -128(%%rsp), %%rsp\n push %%rbp\n push %%rsi\n"
       "mov $0x11, %%ebx\n mov $0x12, %%r12d\n mov $0x13, %%r13d\n mov $0x14, %%r14d\n mov $0x15, %%r15d\n"
-      "push %%rbp\n mov %%rsp, %%rbp\n sub $128, %%rsp\n and $-16, %%rsp\n"
+      "mov %%rsp, %%rbp\n and $-16, %%rsp\n"
       "call *%%rax\n"
-      "mov %%rbp, %%rsp\n pop %%rbp\n"
-      "mov %%rbx, %0\n mov %%r12, %1\n mov %%r13, %2\n mov %%r14, %3\n mov %%r15, %4\n"
-      : "=m"(b), "=m"(r12v), "=m"(r13v), "=m"(r14v), "=m"(r15v)
-      : "a"(&run_program), "D"(&run)
-      : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
-  return b == 0x11 && r12v == 0x12 && r13v == 0x13 && r14v == 0x14 && r15v == 0x15;
+      "mov %%rbp, %%rsp\n pop %%rsi\n pop %%rbp\n lea 128(%%rsp), %%rsp\n"
+      "mov %%rbx, (%%rsi)\n mov %%r12, 8(%%rsi)\n mov %%r13, 16(%%rsi)\n mov %%r14, 24(%%rsi)\n mov %%r15, 32(%%rsi)\n"
+      : "+S"(to), "+a"(call), "+D"(with)
+      :
+      : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+  return kept[0] == 0x11 && kept[1] == 0x12 && kept[2] == 0x13 && kept[3] == 0x14 && kept[4] == 0x15;
 }
 
 /// Clobbers everything, some calls deep, and leaves.
