@@ -8,10 +8,7 @@
 #include "agent/run_env.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
-#include "buffers/doorbell.h"
-#include "buffers/ringbuf.h"
 #include "jit/run.h"
-#include "maps/map_ops.h"
 #include "uapi/contexts.h"
 
 namespace skep::agent {
@@ -22,14 +19,6 @@ struct Synthetic {
   PtRegs user;  ///< the caller's, as the kernel saves them at entry; a kprobe's context points here
   SyntheticTask task;
 };
-
-MapDesc* find_map(const Window& w, u64 addr) noexcept {
-  const u32 n = load_acquire(&w.rom->nr_maps);
-  for (u32 i = 0; i < n && i < MAX_LISTED_MAPS; ++i)
-    if (MapDesc* map = load_acquire(&w.rom->maps[i]); reinterpret_cast<u64>(map) == addr) return map;
-  return nullptr;
-}
-void recover_intent(const Window& w, RunSlot* slot) noexcept { recover_map_intent(w, slot, find_map); }
 
 /// False when this thread is in the middle of a run (a signal handler interrupted it): the event is skipped and counted.
 bool may_run(const TrapFrame* f) {
@@ -42,7 +31,7 @@ bool may_run(const TrapFrame* f) {
   // The run was left by siglongjmp. Unless the host has recovered the slot, it still is this thread's to clean up.
   thread.in_run = 0;
   if (load_acquire(&slot->owner) == process->owner && load_relaxed(&slot->seq) == thread.in_run_seq)
-    slot_recover(session.window, slot, SlotRecovery{recover_intent, ringbuf_recover_record});
+    recover_own_slot(slot);
   return true;
 }
 

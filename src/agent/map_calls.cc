@@ -12,7 +12,6 @@
 #include "agent/fd_table.h"
 #include "agent/run_env.h"
 #include "base/atomic.h"
-#include "buffers/ringbuf.h"
 #include "maps/batch_call.h"
 #include "maps/elem_call.h"
 
@@ -41,14 +40,6 @@ struct CallerMemory {
   long write(u64 addr, const void* src, u64 n) noexcept { return skep_guarded_copy(reinterpret_cast<void*>(addr), src, n); }
 };
 
-MapDesc* find_map(const Window& w, u64 addr) noexcept {
-  const u32 n = load_acquire(&w.rom->nr_maps);
-  for (u32 i = 0; i < n && i < MAX_LISTED_MAPS; ++i)
-    if (MapDesc* map = load_acquire(&w.rom->maps[i]); reinterpret_cast<u64>(map) == addr) return map;
-  return nullptr;
-}
-void recover_intent(const Window& w, RunSlot* slot) noexcept { recover_map_intent(w, slot, find_map); }
-
 /// 0: the host is gone, or knows nothing of us yet.
 OwnerId own_word() noexcept {
   static u32 tags;
@@ -66,7 +57,7 @@ bool not_inside(u64 sp) noexcept {
   const bool left = left_behind(sp) && (!left_behind(in_call.sp) || sp > in_call.sp);
   const bool held = load_acquire(&slot->owner) == own_word();
   if (!left) return !held;
-  if (held) slot_recover(session.window, slot, SlotRecovery{recover_intent, ringbuf_recover_record});
+  if (held) recover_own_slot(slot);
   store_relaxed(&in_call.holds, 0);
   return true;
 }

@@ -5,6 +5,8 @@
 #include "agent/vdso.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
+#include "buffers/ringbuf.h"
+#include "maps/map_ops.h"
 
 namespace skep::agent {
 namespace {
@@ -80,7 +82,17 @@ RunSlot* acquire_cpu(u32 cpu) {
   return slot_acquire_cpu(w, process->owner, cpu);
 }
 
+MapDesc* find_map(const Window& w, u64 addr) noexcept {
+  const u32 n = load_acquire(&w.rom->nr_maps);
+  for (u32 i = 0; i < n && i < MAX_LISTED_MAPS; ++i)
+    if (MapDesc* map = load_acquire(&w.rom->maps[i]); reinterpret_cast<u64>(map) == addr) return map;
+  return nullptr;
+}
+void recover_intent(const Window& w, RunSlot* slot) noexcept { recover_map_intent(w, slot, find_map); }
+
 }  // namespace
+
+void recover_own_slot(RunSlot* slot) { slot_recover(session.window, slot, SlotRecovery{recover_intent, ringbuf_recover_record}); }
 
 RunEnv* env_of_run(SyntheticTask* task) {
   task_of_run = task;

@@ -41,5 +41,7 @@ RunSlot* take_this_cpu(u32 cpu);
 /// A virtual CPU if one is free, else a client slot: good for every program that keeps nothing per CPU.
 RunSlot* take_slot();
 RunSlot* take_client_slot();
+/// A slot that this very thread left by siglongjmp, put right. REQUIRES: as slot_recover().
+void recover_own_slot(RunSlot* slot);
 
 }  // namespace skep::agent

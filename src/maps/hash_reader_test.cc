@@ -1,5 +1,6 @@
-// Readers interrupted at every instruction (SKEP_EVERY_STEP=1; at some of them without): one is single-stepped, and at its n-th instruction others recycle all they can of the
-// chain it walks. Whatever n, a key that stays is found, with its value, and no iteration passes it by.
+// Readers interrupted at every instruction (SKEP_EVERY_STEP=1; without, at some of them): one is single-stepped, and at its n-th
+// instruction others recycle all they can of the chain it walks. Whatever n, a key that stays is found, with its value, and no iteration
+// passes it by.
 #include "maps/test_stepper.h"
 #include "maps/test_window.h"
 

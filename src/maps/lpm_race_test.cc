@@ -9,35 +9,10 @@
 
 #include "maps/lpm_find.h"
 #include "maps/lpm_test_trie.h"
+#include "maps/test_churners.h"
 
 namespace skep::test {
 namespace {
-
-double now_s(clockid_t clock = CLOCK_MONOTONIC) {
-  timespec t;
-  clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-
-/// Writers that never stop, killed with the test.
-class Writers {
- public:
-  void start(const std::function<void()>& work) {
-    const pid_t pid = fork();
-    if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      work();
-      _exit(1);
-    }
-    pids_.push_back(pid);
-  }
-  ~Writers() {
-    for (const pid_t p : pids_) kill(p, SIGKILL), waitpid(p, nullptr, 0);
-  }
-
- private:
-  std::vector<pid_t> pids_;
-};
 
 constexpr u32 DATA_SIZE = 4;
 /// Prefixes that stay. Each is asked for by the key that goes on with ones behind it.
@@ -85,7 +60,7 @@ class LpmRace : public testing::TestWithParam<u32> {
   }
   TestWindow tw;
   LpmMap m;
-  Writers writers;
+  Churners writers;
 };
 INSTANTIATE_TEST_SUITE_P(MaxEntries, LpmRace, testing::Values(16, 4096));
 
@@ -237,7 +212,7 @@ TEST(LpmHostile, ScribblesBetweenOperations) {
 TEST(LpmHostile, ScribblesDuringOperations) {
   TestWindow tw;
   const LpmMap m(&tw, DATA_SIZE, 24);
-  Writers scribblers;
+  Churners scribblers;
   scribblers.start([&] {
     for (Random rnd{99};;) scribble(m.desc, &rnd);
   });

@@ -8,40 +8,13 @@
 #include <functional>
 
 #include "maps/lru_test_check.h"
+#include "maps/test_churners.h"
 
 namespace skep::test {
 namespace {
 
 constexpr u32 LRU = BPF_MAP_TYPE_LRU_HASH, PLRU = BPF_MAP_TYPE_LRU_PERCPU_HASH;
 constexpr u32 TYPES[] = {LRU, PLRU};
-
-double now_s(clockid_t clock = CLOCK_MONOTONIC) {
-  timespec t;
-  clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-
-/// Processes that never stop, killed with the test.
-class Churners {
- public:
-  void start(const std::function<void()>& work) {
-    const pid_t pid = fork();
-    if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      work();
-      _exit(1);
-    }
-    pids_.push_back(pid);
-  }
-  void stop() {
-    for (const pid_t p : pids_) kill(p, SIGKILL), waitpid(p, nullptr, 0);
-    pids_.clear();
-  }
-  ~Churners() { stop(); }
-
- private:
-  std::vector<pid_t> pids_;
-};
 
 u64 value_of(u32 key) { return key * 0x100000001ULL; }
 

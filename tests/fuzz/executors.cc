@@ -151,18 +151,7 @@ void Executors::compare_runs(const Program& program, const Runnable& runnable, u
 }
 
 Program Executors::shrink(const Program& program, u64 seed, u32 runs, const std::string& failure) {
-  Program best = program;
-  for (bool smaller = true; smaller;) {
-    smaller = false;
-    for (u32 at = static_cast<u32>(best.insns.size()); at-- > 0;) {
-      if (at > 0 && is_ldimm64(best.insns[at - 1])) continue;  // a second half
-      const Program tried = without(best, at);
-      if (tried.insns.empty() || compare(tried, seed, runs).failure != failure) continue;
-      best = tried;
-      smaller = true;
-    }
-  }
-  return best;
+  return shrunk(program, [&](const Program& p) { return compare(p, seed, runs).failure == failure; });
 }
 
 }  // namespace skep::fuzz

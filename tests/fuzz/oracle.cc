@@ -155,18 +155,7 @@ std::string verifier_log(const World& world, const Program& program, int* error)
 }
 
 Program shrink(World& world, const Program& program, u64 seed, const Effort& effort, const std::string& failure) {
-  Program best = program;
-  for (bool smaller = true; smaller;) {
-    smaller = false;
-    for (u32 at = static_cast<u32>(best.insns.size()); at-- > 0;) {
-      if (at > 0 && is_ldimm64(best.insns[at - 1])) continue;  // a second half
-      const Program tried = without(best, at);
-      if (tried.insns.empty() || judge(world, tried, seed, effort).failure != failure) continue;
-      best = tried;
-      smaller = true;
-    }
-  }
-  return best;
+  return shrunk(program, [&](const Program& p) { return judge(world, p, seed, effort).failure == failure; });
 }
 
 }  // namespace skep::fuzz

@@ -54,4 +54,21 @@ std::string to_bytes(const Program& program);
 /// follows.
 Program without(const Program& program, u32 at);
 
+/// The program with all instructions taken out that `fails` does not need.
+template <typename Fails>
+Program shrunk(const Program& program, Fails&& fails) {
+  Program best = program;
+  for (bool smaller = true; smaller;) {
+    smaller = false;
+    for (u32 at = static_cast<u32>(best.insns.size()); at-- > 0;) {
+      if (at > 0 && is_ldimm64(best.insns[at - 1])) continue;  // a second half
+      const Program tried = without(best, at);
+      if (tried.insns.empty() || !fails(tried)) continue;
+      best = tried;
+      smaller = true;
+    }
+  }
+  return best;
+}
+
 }  // namespace skep::fuzz
