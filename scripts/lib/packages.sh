@@ -8,7 +8,13 @@ packages=(
   # the examples: clang makes BPF objects, bpftool their skeletons
   clang-14 bpftool libbpf-dev libelf-dev zlib1g-dev
   # the tests; the last two make programs that skep has to recognise
-  libgtest-dev libgmock-dev binutils strace musl-tools gcc-multilib
+  libgtest-dev libgmock-dev binutils gdb strace musl-tools gcc-multilib
+  # the clients that the tests run under skep: bcc with the headers that it compiles against, bpftrace, the CO-RE tools
+  linux-headers-amd64
+  python3-bpfcc
+  bpfcc-tools
+  bpftrace
+  libbpf-tools
   # what the demo runs
   python3 dash util-linux
 )

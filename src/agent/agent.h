@@ -56,11 +56,27 @@ s64 write_user(u64 dst, const void* src, u64 n);
 s64 read_user_string(char* dst, u64 size, u64 src);
 
 // fire.cc: programs run
-void fire_enter(TrapFrame* f);
+struct EventSource;
+/// True: a program has answered the call, which is not to be made.
+bool fire_enter(TrapFrame* f);
 void fire_exit(TrapFrame* f, s64 ret);
-void fire_exec_exit();
+void fire_exec_exit(const char* filename);
+/// Somebody runs at this place: worth making the event.
+bool is_watched(EventPlace place);
+/// In the middle of the system call `at`.
+void fire_event(EventPlace place, const EventSource& source, const TrapFrame& at);
 /// Maps the BPF ring buffers made since the last time. False: cannot, so no program that may use one runs.
 bool sync_ring_maps();
+
+// gdb_jit.cc
+/// Where it was asked for: tells a debugger of code that has come and gone since the last time. False: it is not told now, and is to be later.
+bool tell_debugger();
+
+// sched_events.cc, signal_events.cc: what happens to tasks, beside their system calls
+void tell_exec(const char* filename, const TrapFrame& at);  ///< this image has begun; the name as it was asked for, null: not known
+void tell_fork(s32 child, const TrapFrame& at);
+void on_exit(TrapFrame* f);
+void on_send_signal(TrapFrame* f);
 
 // test_run.cc
 void on_test_run(TrapFrame* f);
@@ -139,6 +155,19 @@ void on_mknod(TrapFrame* f);
 void on_mknodat(TrapFrame* f);
 void on_mkdir(TrapFrame* f);
 void on_mkdirat(TrapFrame* f);
+
+// mounts.cc
+/// An open of the list of mounts has been answered.
+bool open_mounts(TrapFrame* f, u64 path, u64 open_flags);
+
+// fake_root.cc: only where --fake-root is on
+void on_get_id(TrapFrame* f);
+void on_get_three_ids(TrapFrame* f);
+void on_set_id(TrapFrame* f);
+void on_set_two_ids(TrapFrame* f);
+void on_set_three_ids(TrapFrame* f);
+void on_capget(TrapFrame* f);
+void on_capset(TrapFrame* f);
 
 // table.cc
 using Handler = void (*)(TrapFrame*);

@@ -2,9 +2,11 @@
 //
 // While a request is under way all signals but our two are blocked: nothing can jump out of the middle of a frame.
 #include "agent/agent.h"
+#include "agent/quiet_fds.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
 #include "uapi/bpf.h"
+#include "wire/spin.h"
 
 namespace skep::agent {
 namespace {
@@ -89,34 +91,86 @@ class Sender {
   u64 used_ = 0;
 };
 
-/// Fills n bytes; descriptors that come with them are added to `c`.
-bool receive_all(s32 fd, void* p, u64 n, HostCall* c) {
-  u8* at = static_cast<u8*>(p);
-  while (n > 0) {
-    Iovec iov{at, n};
-    CmsgFds cmsg{};
-    Msghdr m{};
-    m.iov = &iov;
-    m.iovlen = 1;
-    m.control = &cmsg;
-    m.controllen = sizeof cmsg;
-    const s64 rc = sys(NR_recvmsg, fd, &m, 0x40000000 /* MSG_CMSG_CLOEXEC */);
-    if (rc == -EINTR_) continue;
-    if (rc <= 0) return false;
-    if (m.controllen >= 16 && cmsg.level == 1 && cmsg.type == 1) {
-      const u64 count = (cmsg.len - 16) / 4;
-      for (u64 i = 0; i < count && i < 4; ++i) {
-        if (c != nullptr && c->n_fds < 4)
-          c->fds[c->n_fds++] = cmsg.fds[i];
-        else
-          sys(NR_close, cmsg.fds[i]);
-      }
-    }
-    at += rc;
-    n -= static_cast<u64>(rc);
+SpinGuess spin_guess;  ///< under process->lock
+
+/// Takes a reply apart. As much as is there is read at once: one reply is all that can be under way.
+class Receiver {
+ public:
+  /// `room`: CHUNK bytes. Descriptors that come are added to `c`.
+  Receiver(s32 fd, u8* room, HostCall& c) noexcept : fd_(fd), room_(room), c_(c) {}
+
+  /// 1 to `max` bytes that stand there until the next call, *n of them; null: the connection has ended.
+  const u8* some(u64 max, u64* n) noexcept {
+    if (at_ == end_ && !refill(false)) return nullptr;
+    *n = max < end_ - at_ ? max : end_ - at_;
+    const u8* p = room_ + at_;
+    at_ += *n;
+    return p;
   }
-  return true;
-}
+  bool take(void* to, u64 n) noexcept {
+    for (u64 done = 0; done < n;) {
+      u64 part = 0;
+      const u8* p = some(n - done, &part);
+      if (p == nullptr) return false;
+      copy_bytes(static_cast<u8*>(to) + done, p, part);
+      done += part;
+    }
+    return true;
+  }
+  /// The first part of a reply, for which the host may have to work. `brief`: not for long, as far as the request tells.
+  bool first(WireReply* r, bool brief) noexcept { return wait(brief) && take(r, sizeof *r) && r->magic == WIRE_MAGIC; }
+  bool empty() const noexcept { return at_ == end_; }
+
+ private:
+  bool wait(bool brief) noexcept {
+    if (!brief) return refill(false);
+    const u64 start = __builtin_ia32_rdtsc();
+    const bool spin = spin_guess.worthwhile();
+    while (spin && __builtin_ia32_rdtsc() - start < SpinGuess::SPIN) {
+      if (!refill(true)) return false;
+      if (at_ != end_) break;
+      cpu_relax();
+    }
+    const bool there = at_ != end_ || refill(false);
+    spin_guess.waited(spin, __builtin_ia32_rdtsc() - start);
+    return there;
+  }
+
+  /// `look`: if nothing is there, nothing comes.
+  bool refill(bool look) noexcept {
+    for (;;) {
+      Iovec iov{room_, CHUNK};
+      CmsgFds cmsg;
+      Msghdr m{};
+      m.iov = &iov;
+      m.iovlen = 1;
+      m.control = &cmsg;
+      m.controllen = sizeof cmsg;
+      const s64 rc = sys(NR_recvmsg, fd_, &m, 0x40000000 /* MSG_CMSG_CLOEXEC */ | (look ? 0x40 /* MSG_DONTWAIT */ : 0));
+      if (rc == -EINTR_) continue;
+      if (look && rc == -EAGAIN_) return true;
+      if (rc <= 0) return false;
+      if (m.controllen >= 16 && cmsg.level == 1 && cmsg.type == 1) keep_fds(cmsg);
+      at_ = 0;
+      end_ = static_cast<u64>(rc);
+      return true;
+    }
+  }
+  void keep_fds(const CmsgFds& cmsg) noexcept {
+    const u64 count = (cmsg.len - 16) / 4;
+    for (u64 i = 0; i < count && i < 4; ++i) {
+      if (c_.n_fds < 4)
+        c_.fds[c_.n_fds++] = cmsg.fds[i];
+      else
+        sys(NR_close, cmsg.fds[i]);
+    }
+  }
+
+  s32 fd_;
+  u8* room_;
+  HostCall& c_;
+  u64 at_ = 0, end_ = 0;
+};
 
 /// How much of the range can be read: all of it, or nothing.
 u64 readable_length(const Segment& s) {
@@ -163,27 +217,26 @@ bool send_request(s32 fd, const HostCall& c, const Asked& asked, u8* chunk) {
 }
 
 /// Reads the rest of a Return: payload, then what goes into the caller's memory.
-bool receive_results(s32 fd, const WireReply& r, HostCall& c, u8* chunk, bool* fault) {
-  u64 left = r.payload;
-  u64 at = 0;
-  while (left > 0) {
-    const u64 n = left < CHUNK ? left : CHUNK;
-    if (!receive_all(fd, chunk, n, &c)) return false;
-    for (u64 i = 0; i < n && at < c.payload_cap; ++i) static_cast<u8*>(c.payload)[at++] = chunk[i];
-    left -= n;
+bool receive_results(Receiver& in, const WireReply& r, HostCall& c, bool* fault) {
+  u64 at = 0, n = 0;
+  for (u64 left = r.payload; left > 0; left -= n) {
+    const u8* p = in.some(left, &n);
+    if (p == nullptr) return false;
+    const u64 kept = n < c.payload_cap - at ? n : c.payload_cap - at;
+    copy_bytes(static_cast<u8*>(c.payload) + at, p, kept);
+    at += kept;
   }
   c.payload_len = static_cast<u32>(at);
   for (u32 i = 0; i < r.n_writes; ++i) {
     WireMemory h;
-    if (!receive_all(fd, &h, sizeof h, &c)) return false;
-    for (u64 done = 0; done < h.len;) {
-      const u64 n = h.len - done < CHUNK ? h.len - done : CHUNK;
-      if (!receive_all(fd, chunk, n, &c)) return false;
-      if (write_user(h.addr + done, chunk, n) != 0) *fault = true;
-      done += n;
+    if (!in.take(&h, sizeof h)) return false;
+    for (u64 done = 0; done < h.len; done += n) {
+      const u8* p = in.some(h.len - done, &n);
+      if (p == nullptr) return false;
+      if (write_user(h.addr + done, p, n) != 0) *fault = true;
     }
   }
-  return true;
+  return in.empty();
 }
 
 void add_string(Asked& asked, u64 addr, u64 max, u8* chunk) {
@@ -253,14 +306,24 @@ void foresee(Asked& asked, const HostCall& c, u8* chunk) {
   add_maps_of(asked, load.insns, load.insn_cnt);
 }
 
+/// What the host does for it takes a moment only.
+bool is_brief(const Asked& asked) {
+  constexpr u64 MUCH = 4096;
+  u64 bytes = 0;
+  for (u32 i = 0; i < asked.n_memory; ++i) bytes += asked.memory[i].len;
+  return bytes < MUCH;
+}
+
 s64 exchange_frames(s32 fd, HostCall& c) {
   u8 chunk[CHUNK];
-  Asked asked{};
+  Asked asked;
+  asked.n_memory = asked.n_fds = 0;
   foresee(asked, c, chunk);
   for (u32 tries = 0; tries < MAX_SEGMENTS + MAX_FDS_ASKED; ++tries) {
     if (!send_request(fd, c, asked, chunk)) return -EIO_;
+    Receiver in(fd, chunk, c);
     WireReply r;
-    if (!receive_all(fd, &r, sizeof r, &c) || r.magic != WIRE_MAGIC) return -EIO_;
+    if (!in.first(&r, is_brief(asked)) || (r.kind != WireKind::Return && !in.empty())) return -EIO_;
     switch (r.kind) {
       case WireKind::NeedMemory:
         if (asked.n_memory == MAX_SEGMENTS) return -EIO_;
@@ -276,7 +339,8 @@ s64 exchange_frames(s32 fd, HostCall& c) {
         break;
       case WireKind::Return: {
         bool fault = false;
-        if (!receive_results(fd, r, c, chunk, &fault)) return -EIO_;
+        if (!receive_results(in, r, c, &fault)) return -EIO_;
+        if (r.n_fds != 0 && r.addr != 0) quiet_fd_note(r.addr);
         if (!fault) return r.n_fds > c.n_fds ? -24 /* EMFILE: no room for what was sent */ : r.rc;
         for (u32 i = 0; i < c.n_fds; ++i) sys(NR_close, c.fds[i]);
         c.n_fds = 0;

@@ -9,7 +9,7 @@ namespace {
 constexpr u32 MAX_ENV = 3000;
 
 struct Environment {
-  const char* vars[MAX_ENV + 8];
+  const char* vars[MAX_ENV + 12];
   char preload[4096];
   char home[128];
   char signals[16];
@@ -50,7 +50,7 @@ bool preload_value(char (&out)[4096], const char* value, bool with_agent) {
 /// False when the program's environment cannot be carried over (unreadable, too large): it is then passed as it is.
 bool build_environment(Environment& e, u64 envp, bool with_agent) {
   u32 n = 0;
-  bool have_session = false, have_liveness = false, have_token = false;
+  bool have_session = false, have_liveness = false, have_token = false, have_fake_root = false;
   const char* old_preload = "";
   for (u64 at = envp; envp != 0; at += 8) {
     u64 p;
@@ -64,6 +64,10 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
       continue;
     }
     if (names(head, "SKEP_SIGNALS") || names(head, "SKEP_SECCOMP")) continue;  // of the image that goes
+    if (names(head, "SKEP_FAKE_ROOT")) {
+      if (session.fake_root == FakeRoot::GivenUp) continue;
+      have_fake_root = true;
+    }
     if (names(head, "SKEP_SESSION")) have_session = true;
     if (names(head, "SKEP_LIVENESS")) have_liveness = true;
     if (names(head, "SKEP_TOKEN")) have_token = true;
@@ -80,6 +84,7 @@ bool build_environment(Environment& e, u64 envp, bool with_agent) {
     if (!have_liveness && session.liveness_var[0] != '\0') e.vars[n++] = session.liveness_var;
     if (!have_token && session.token_var[0] != '\0') e.vars[n++] = session.token_var;
   }
+  if (session.fake_root == FakeRoot::On && !have_fake_root) e.vars[n++] = "SKEP_FAKE_ROOT=1";
   if (session.seccomp) e.vars[n++] = "SKEP_SECCOMP=1";  // the filter goes on, and the new image cannot see its coming
   if (const char s = inheritable_signals(); s != '\0') {
     e.signals[0] = '\0';

@@ -20,7 +20,8 @@ struct Kept {
 };
 __thread Kept kept __attribute__((tls_model("initial-exec")));
 
-u64 ask() { return static_cast<u64>(sys(NR_getpid)) << 32 | static_cast<u32>(sys(NR_gettid)); }
+/// The worker's runs are those of idle tasks, whose number is 0.
+u64 ask() { return session.worker ? 0 : static_cast<u64>(sys(NR_getpid)) << 32 | static_cast<u32>(sys(NR_gettid)); }
 
 /// This process's, made when it is first asked for.
 u64 epoch() {
@@ -55,10 +56,11 @@ void keep(u64 pid_tgid, u64 at_epoch) {
 
 }  // namespace
 
-u64 current_pid_tgid() {
-  const bool good = load_relaxed(&kept.self) == &kept && kept.epoch == load_relaxed(&process->epoch) && !kept.shared;
-  return good && !session.shared_tls ? kept.pid_tgid : ask_and_keep();
+bool identity_is_certain() {
+  return load_relaxed(&kept.self) == &kept && kept.epoch == load_relaxed(&process->epoch) && !kept.shared && !session.shared_tls;
 }
+
+u64 current_pid_tgid() { return identity_is_certain() ? kept.pid_tgid : ask_and_keep(); }
 
 void identity_before_vfork() {
   current_pid_tgid();

@@ -1,6 +1,8 @@
 // agent: the start of an image: before other libraries' constructors and before there are threads (linked with -z initfirst).
 #include "agent/agent.h"
+#include "agent/divert.h"
 #include "agent/image.h"
+#include "agent/run_env.h"
 #include "agent/vdso.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
@@ -15,24 +17,19 @@ __thread constinit Thread thread __attribute__((tls_model("initial-exec"))) = {}
 
 namespace {
 
-// What ld.so shows of its list of objects. Source: <link.h>
-struct LinkMap {
-  u64 addr;
-  const char* name;
-  void* dynamic;
-  LinkMap* next;
-};
-struct RDebug {
-  s32 version;
-  LinkMap* map;
-};
-extern "C" RDebug _r_debug __attribute__((weak));
-
 const char* find_env(const char* const* envp, const char* name) {
   const u64 n = length_of(name);
   for (; *envp != nullptr; ++envp)
     if (starts_with(*envp, name) && (*envp)[n] == '=') return *envp + n + 1;
   return nullptr;
+}
+
+/// What the kernel told this image at its start under that name, 0 when nothing. Source: getauxval(3)
+u64 auxiliary_value(const char* const* envp, u64 type) {
+  while (*envp != nullptr) ++envp;
+  auto* aux = reinterpret_cast<const u64*>(envp + 1);
+  while (aux[0] != 0 && aux[0] != type) aux += 2;
+  return aux[0] == 0 ? 0 : aux[1];
 }
 
 /// The component of LD_PRELOAD that is us.
@@ -49,11 +46,6 @@ bool find_agent_path(const char* preload) {
     }
   }
   return false;
-}
-
-bool map_at(u64 addr, u64 size, u64 prot, u64 flags, s32 fd, u64 offset) {
-  constexpr u64 FIXED_NOREPLACE = 0x100000;
-  return static_cast<u64>(sys(NR_mmap, addr, size, prot, flags | FIXED_NOREPLACE, fd, offset)) == addr;
 }
 
 bool map_window(const WireHello& h, s32 rom, s32 ram) {
@@ -78,61 +70,11 @@ bool map_code(const WireHello& h, s32 code) {
   const bool own = static_cast<u64>(sys(NR_mmap, h.code_base, GATES_SIZE, 3, PRIVATE_ANON_FIXED, -1, 0)) == h.code_base;
   if (own) {
     fill_gates(reinterpret_cast<u64*>(h.code_base));
+    fill_own_gates(reinterpret_cast<u64*>(h.code_base));
     if (sys(NR_mprotect, h.code_base, GATES_SIZE, 1) == 0) return true;
   }
   sys(NR_munmap, h.code_base, h.code_size);
   return false;
-}
-
-bool same_build(u64 base, const WireHello& h) {
-  const auto* ehdr = reinterpret_cast<const u8*>(base);
-  u64 phoff;
-  u16 phnum;
-  copy_bytes(&phoff, ehdr + 32, 8);
-  copy_bytes(&phnum, ehdr + 56, 2);
-  for (u32 i = 0; i < phnum; ++i) {
-    const u8* ph = ehdr + phoff + i * 56u;
-    u32 type;
-    u64 vaddr, size;
-    copy_bytes(&type, ph, 4);
-    copy_bytes(&vaddr, ph + 16, 8);
-    copy_bytes(&size, ph + 40, 8);
-    if (type != 4 /* PT_NOTE */) continue;
-    for (u64 at = 0; at + 12 <= size;) {
-      u32 head[3];  // name size, desc size, type
-      copy_bytes(head, reinterpret_cast<const u8*>(base) + vaddr + at, sizeof head);
-      const u8* name = reinterpret_cast<const u8*>(base) + vaddr + at + 12;
-      const u8* desc = name + round_up(u64{head[0]}, 4);
-      if (head[2] == 3 && head[0] == 4 && name[0] == 'G' && head[1] == h.build_id_len) return equal_bytes(desc, h.build_id, h.build_id_len);
-      at += 12 + round_up(u64{head[0]}, 4) + round_up(u64{head[1]}, 4);
-    }
-  }
-  return false;
-}
-
-u64 find_libc() {
-  if (&_r_debug == nullptr) return 0;
-  for (const LinkMap* m = _r_debug.map; m != nullptr; m = m->next) {
-    const u64 n = length_of(m->name);
-    if (n >= 9 && same(m->name + n - 9, "libc.so.6")) return m->addr;
-  }
-  return 0;
-}
-
-/// Puts the patched text over libc's. There is one thread and no code of libc's is running. All or nothing: the jumps come last.
-bool divert_libc(const WireHello& h, s32 image) {
-  const u64 base = find_libc();
-  if (base == 0 || h.text_size == 0 || !same_build(base, h)) return false;
-  const u64 stubs = base + static_cast<u64>(h.stub_delta), slots = base + h.slot_page;
-  if (!map_at(stubs, h.stubs_size, 5, 2 /* PRIVATE */, image, h.stubs_file_offset)) return false;
-  if (!map_at(slots, PAGE_SIZE, 3, 0x22, -1, 0)) {
-    sys(NR_munmap, stubs, h.stubs_size);
-    return false;
-  }
-  *reinterpret_cast<u64*>(slots) = reinterpret_cast<u64>(&skep_trap_entry);
-  sys(NR_mprotect, slots, PAGE_SIZE, 1);
-  const u64 text = base + h.text_vaddr;
-  return static_cast<u64>(sys(NR_mmap, text, h.text_size, 5, 0x12 /* PRIVATE|FIXED */, image, h.text_file_offset)) == text;
 }
 
 bool make_process_page() {
@@ -164,6 +106,10 @@ void find_token(const char* text) {
   }
 }
 
+void find_fake_root(const char* text) {
+  if (text != nullptr && *text != '\0' && !same(text, "0")) session.fake_root = FakeRoot::On;
+}
+
 /// False: this process runs untraced.
 bool start(const char* const* envp, const char* dir) {
   if (!find_agent_path(find_env(envp, "LD_PRELOAD"))) return false;
@@ -173,6 +119,7 @@ bool start(const char* const* envp, const char* dir) {
   session.seccomp = find_env(envp, "SKEP_SECCOMP") != nullptr;
   find_liveness(find_env(envp, "SKEP_LIVENESS"));
   find_token(find_env(envp, "SKEP_TOKEN"));
+  find_fake_root(find_env(envp, "SKEP_FAKE_ROOT"));
   find_vdso(envp);
   take_fault_signals();
   inherit_signals(find_env(envp, "SKEP_SIGNALS"));
@@ -191,18 +138,20 @@ bool start(const char* const* envp, const char* dir) {
     fill_table();
     sync_ring_maps();
     // From the next line on libc's system calls come through skep_trap_entry().
-    diverted = divert_libc(h, c.fds[2]);
-    if (diverted)
+    diverted = divert_libc(h.libc, c.fds[2]);
+    if (diverted) {
+      divert_loader(auxiliary_value(envp, 7 /* AT_BASE */), h.loader, c.fds[2]);
       skep_interest_session = session.window.rom->interest;
-    else
+    } else {
       note("runs untraced: the libc of a process is not the one this session knows, or its memory leaves no room for stubs");
+    }
   } else {
     session.active = true;
     note("runs untraced: a process has no room for the session window (address space limit?)");
     session.active = false;
   }
   for (u32 i = 0; i < c.n_fds; ++i) sys(NR_close, c.fds[i]);
-  if (diverted) fire_exec_exit();
+  if (diverted) fire_exec_exit(reinterpret_cast<const char*>(auxiliary_value(envp, 31 /* AT_EXECFN */)));
   return diverted;
 }
 

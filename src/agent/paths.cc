@@ -8,38 +8,98 @@ namespace {
 
 /// What stands under these is the session's. The host decides what each holds (host/virtual_files.cc).
 constexpr const char* VIRTUAL[] = {
-    "/sys/fs/bpf",        "/sys/kernel/tracing", "/sys/kernel/debug/tracing", "/sys/bus/event_source/devices/kprobe",
-    "/sys/bus/event_source/devices/uprobe", "/sys/kernel/btf", "/proc/kallsyms",
+    "/sys/fs/bpf",
+    "/sys/kernel/tracing",
+    "/sys/kernel/debug/tracing",
+    "/sys/kernel/debug/kprobes",
+    "/sys/kernel/btf",
+    "/sys/kernel/security/lockdown",
+    "/sys/bus/event_source/devices/kprobe",
+    "/sys/bus/event_source/devices/uprobe",
+    "/sys/bus/event_source/devices/software",
+    "/sys/bus/event_source/devices/tracepoint",
+    "/proc/kallsyms",
+    "/proc/config.gz",
+    "/proc/sys/net/core/bpf_jit_enable",
+    "/proc/sys/net/core/bpf_jit_harden",
+    "/proc/sys/net/core/bpf_jit_kallsyms",
+    "/proc/sys/net/core/bpf_jit_limit",
+    "/proc/sys/kernel/unprivileged_bpf_disabled",
+    "/proc/sys/kernel/perf_event_paranoid",
+    "/proc/sys/kernel/perf_event_max_stack",
+    "/proc/sys/kernel/kptr_restrict",
+    "/boot/config-",  // and the kernel's release
+    "/lib/modules/",  // likewise, and build or source
 };
 
 bool is_virtual(const char* path) {
-  if (path[0] != '/' || (path[1] != 's' && path[1] != 'p')) return false;
+  if (path[0] != '/' || (path[1] != 's' && path[1] != 'p' && path[1] != 'l' && path[1] != 'b')) return false;
+  if (starts_with(path, "/proc/") && (path[6] < 'a' || starts_with(path + 6, "self/"))) return false;  // of processes: most are
   for (const char* v : VIRTUAL)
     if (starts_with(path, v)) {
-      const char next = path[length_of(v)];
-      if (next == '\0' || next == '/') return true;
+      const u64 n = length_of(v);
+      if (path[n] == '\0' || path[n] == '/' || v[n - 1] == '-' || v[n - 1] == '/') return true;
     }
   return false;
 }
 
-/// Cheap look at a path in the program's memory: only /s and /p can be ours.
+/// Cheap look at a path in the program's memory: most are none of ours.
 bool may_be_virtual(u64 user) {
-  char c[2];
-  return user != 0 && read_user(c, user, 2) == 0 && c[0] == '/' && (c[1] == 's' || c[1] == 'p');
+  char c[7] = {};
+  if (user == 0 || read_user(c, user, 2) != 0 || c[0] != '/') return false;
+  if (c[1] == 's' || c[1] == 'p') return true;
+  if (c[1] != 'l' && c[1] != 'b') return false;
+  // A path that ends before these six bytes do, and memory with it, is none of ours either.
+  return read_user(c, user, sizeof c - 1) == 0 && (same(c, "/lib/m") || same(c, "/boot/"));
 }
 
-/// The real path into `out`: true. False: not ours, let the kernel look.
-bool resolve(u64 user, char (&out)[4096]) {
+bool has_dot_dot(const char* path) {
+  for (; *path != '\0'; ++path)
+    if (starts_with(path, "/..")) return true;
+  return false;
+}
+
+/// Compilers look at thousands of kernel headers. That the session has them, and all there are, is asked once: "/lib/modules/R/build".
+char headers_dir[128];
+u32 headers_known;
+
+void remember_headers(const char* path) {
+  if (load_acquire(&headers_known) != 0 || !starts_with(path, "/lib/modules/") || has_dot_dot(path)) return;
+  constexpr u64 AT = 13;  // of the release
+  u64 n = AT;
+  while (path[n] != '/' && path[n] != '\0') ++n;
+  if (!starts_with(path + n, "/build") || n + 7 > sizeof headers_dir) return;
+  n += 6;
+  if (path[n] != '/' && path[n] != '\0') return;
+  for (u64 i = 0; i < n; ++i) store_relaxed(&headers_dir[i], path[i]);  // whoever else is here writes the same
+  store_release(&headers_known, 1);
+}
+
+bool among_headers(const char* path) {
+  if (load_acquire(&headers_known) == 0 || !starts_with(path, headers_dir)) return false;
+  const char next = path[length_of(headers_dir)];
+  return (next == '/' || next == '\0') && !has_dot_dot(path);
+}
+
+/// The real path into `out`: true. False: not ours, let the kernel look. `enters`: the path is to be opened or gone into, so that
+/// what a directory has must be there, for readdir and for names relative to it.
+bool resolve(u64 user, char (&out)[4096], bool enters = false) {
   if (!may_be_virtual(user)) return false;
   char path[4096];
   if (copy_path(path, user) < 0 || !is_virtual(path)) return false;
+  if (among_headers(path)) {
+    out[0] = '\0';
+    return append(out, sizeof out, session.virtual_root) && append(out, sizeof out, path);
+  }
   HostCall c{};
   c.op = WireOp::Path;
   c.a[0] = reinterpret_cast<u64>(path);
+  c.a[1] = enters ? 1 : 0;
   c.payload = out;
   c.payload_cap = sizeof out - 1;
   if (host_call(c) <= 0) return false;
   out[c.payload_len] = '\0';
+  remember_headers(path);
   return true;
 }
 
@@ -51,9 +111,9 @@ s64 with_replaced(const TrapFrame* f, int i, const char* path) {
   return call_of(&g);
 }
 
-void replace_one(TrapFrame* f, int i) {
+void replace_one(TrapFrame* f, int i, bool enters = false) {
   char real[4096];
-  if (resolve(f->arg(i), real)) f->answer(with_replaced(f, i, real));
+  if (resolve(f->arg(i), real, enters)) f->answer(with_replaced(f, i, real));
 }
 
 bool relative(u64 user) {
@@ -61,10 +121,11 @@ bool relative(u64 user) {
   return read_user(&c, user, 1) == 0 && c != '/';
 }
 
-bool on_bpffs(const char* real) {
+bool is_under(const char* real, const char* dir) {
   const u64 n = length_of(session.virtual_root);
-  return starts_with(real, session.virtual_root) && starts_with(real + n, "/sys/fs/bpf/");
+  return starts_with(real, session.virtual_root) && starts_with(real + n, dir);
 }
+bool on_bpffs(const char* real) { return is_under(real, "/sys/fs/bpf/"); }
 
 /// Linux: kernel/bpf/inode.c:bpf_lookup(): dots in names are reserved.
 bool has_dot(const char* real) {
@@ -86,10 +147,21 @@ void open_on_bpffs(TrapFrame* f, int i, u64 open_flags, const char* real) {
   f->answer(with_replaced(f, i, real));
 }
 
+/// The kernel's own files are there to be read: what one could do by writing there, skep does not do.
+void open_to_write(TrapFrame* f, const char* real, u64 open_flags) {
+  u64 st[18] = {};
+  const s64 rc = sys(NR_stat, real, st);
+  constexpr u64 O_CREAT_ = 0100;
+  f->answer(rc == 0 || (open_flags & O_CREAT_) != 0 ? -EACCES_ : rc);
+}
+
 void open_path(TrapFrame* f, int i, u64 open_flags) {
+  constexpr u64 ACCMODE = 3, O_PATH_ = 010000000;
   char real[4096];
-  if (!resolve(f->arg(i), real)) return;
+  if (!resolve(f->arg(i), real, true)) return;
   if (on_bpffs(real)) return open_on_bpffs(f, i, open_flags, real);
+  if ((open_flags & ACCMODE) != 0 && (open_flags & O_PATH_) == 0 && !is_under(real, "/lib/modules/"))
+    return open_to_write(f, real, open_flags);
   f->answer(with_replaced(f, i, real));
 }
 
@@ -184,7 +256,7 @@ void readlink_fd(TrapFrame* f, u64 path_user, u64 buf, u64 size) {
 bool open_fdinfo(TrapFrame* f, u64 path_user, u64 open_flags) {
   char path[4096], who[32], number[16], text[2048];
   u64 ino;
-  if (!may_be_virtual(path_user) || copy_path(path, path_user) < 0) return false;
+  if (copy_path(path, path_user) < 0) return false;
   if (!split_proc_fd(path, "fdinfo", who, number) || !pipe_inode(who, number, &ino)) return false;
   u32 mode = 3;
   const s64 n = ask_text(WireOp::FdInfo, ino, text, sizeof text, &mode);
@@ -206,31 +278,6 @@ bool open_fdinfo(TrapFrame* f, u64 path_user, u64 open_flags) {
     sys(NR_write, fd, text, n);
     sys(8 /* lseek */, fd, 0, 0);
   }
-  f->answer(fd);
-  return true;
-}
-
-/// The list of mounts has the session's bpffs, whether or not the machine has one.
-bool open_mounts(TrapFrame* f, u64 path_user, u64 open_flags) {
-  char path[4096];
-  if (!may_be_virtual(path_user) || copy_path(path, path_user) < 0) return false;
-  if (!same(path, "/proc/mounts") && !same(path, "/proc/self/mounts")) return false;
-  const s64 real = sys(NR_openat, AT_FDCWD_, path, 02000000, 0);
-  if (real < 0) return false;
-  const s64 fd = sys(319 /* memfd_create */, "mounts", (open_flags & 02000000) != 0 ? 1 : 0);
-  bool have = false;
-  if (fd >= 0) {
-    char chunk[4096];
-    for (s64 n; (n = sys(NR_read, real, chunk, sizeof chunk - 1)) > 0;) {
-      chunk[n] = '\0';
-      for (s64 i = 0; i < n && !have; ++i) have = starts_with(chunk + i, " /sys/fs/bpf bpf ");
-      sys(NR_write, fd, chunk, n);
-    }
-    constexpr const char* LINE = "bpf /sys/fs/bpf bpf rw,nosuid,nodev,noexec,relatime,mode=700 0 0\n";
-    if (!have) sys(NR_write, fd, LINE, length_of(LINE));
-    sys(8 /* lseek */, fd, 0, 0);
-  }
-  sys(NR_close, real);
   f->answer(fd);
   return true;
 }
@@ -260,14 +307,18 @@ u64 magic_of_link(const char* link) {
 
 }  // namespace
 
+static void open_any(TrapFrame* f, int i, u64 flags) {
+  const u64 path = f->arg(i);
+  if (may_be_virtual(path) && !open_fdinfo(f, path, flags) && !open_mounts(f, path, flags)) open_path(f, i, flags);
+}
+
 void on_path0(TrapFrame* f) {
-  if (f->nr != NR_open && f->nr != NR_creat) return replace_one(f, 0);
-  const u64 flags = f->nr == NR_creat ? 01101 : f->si;
-  if (!open_fdinfo(f, f->di, flags) && !open_mounts(f, f->di, flags)) open_path(f, 0, flags);
+  if (f->nr != NR_open && f->nr != NR_creat) return replace_one(f, 0, f->nr == NR_chdir);
+  open_any(f, 0, f->nr == NR_creat ? 01101 : f->si);
 }
 void on_pathat(TrapFrame* f) {
-  if (f->nr != NR_openat) return replace_one(f, 1);
-  if (!open_fdinfo(f, f->si, f->dx) && !open_mounts(f, f->si, f->dx)) open_path(f, 1, f->dx);
+  if (f->nr != NR_openat) return replace_one(f, 1, f->nr == NR_openat2);
+  open_any(f, 1, f->dx);
 }
 void on_mkdir(TrapFrame* f) { make_dir(f, 0); }
 void on_mkdirat(TrapFrame* f) { make_dir(f, 1); }

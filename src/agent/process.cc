@@ -3,6 +3,7 @@
 #include "agent/identity.h"
 #include "agent/fd_table.h"
 #include "agent/map_calls.h"
+#include "agent/task.h"
 #include "base/atomic.h"
 
 namespace skep::agent {
@@ -58,6 +59,7 @@ void on_clone3(TrapFrame* f) {
 }
 
 void after_fork(TrapFrame* f) {
+  if (f->ax > 0) tell_fork(static_cast<s32>(f->ax), *f);
   if (f->ax != 0) return;
   // The kernel has wiped *process. What is left of the parent's connection is its descriptor; while that is open the host keeps what the
   // parent has mapped, so a child that has the mappings too says hello before it closes it.
@@ -109,6 +111,7 @@ void on_close_range(TrapFrame* f) {
 }
 
 void on_unshare(TrapFrame* f) {
+  watch_task_change(f);
   if ((f->di & CLONE_FILES_) != 0) fd_table_give_up();
 }
 

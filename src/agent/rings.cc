@@ -9,6 +9,7 @@
 //
 // BPF ring buffers are ready while data is there; perf rings once per wake-up, whether or not the data was read (seen = wake_seq).
 #include "agent/agent.h"
+#include "agent/quiet_fds.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
 #include "buffers/doorbell.h"
@@ -201,7 +202,7 @@ bool identify(s32 fd, WireObject* out) {
 void after_close_of(TrapFrame* f, s64 fd) {
   FdStat st;
   if (load_relaxed(&bpf_client) == 0 || fd < 0 || stat_fd(static_cast<s32>(fd), &st) != 0 || (st.mode & S_IFMT_) != S_IFIFO_) return;
-  sync_closes(f);
+  if (!quiet_fd(st.ino)) sync_closes(f);
 }
 
 void sync_closes(TrapFrame* f) {

@@ -1,22 +1,15 @@
 // agent: what a program's run asks of this process, and the slots it needs: shared by events (fire.cc) and runs on demand (test_run.cc).
 #pragma once
+#include "agent/task.h"
 #include "helpers/run_ctx.h"
-#include "progtypes/kernel_ctx.h"
 
 namespace skep::agent {
 
-/// A task_struct of our own vmlinux BTF, of which these are filled and the rest is zero. Nothing at all is set before a program asks for
-/// its address; from then on programs may read all of it.
-struct SyntheticTask {
-  u64 state;
-  s32 pid, tgid;
-  char comm[16];
-  u8 rest[TASK_STRUCT_BYTES - 32];
-};
-static_assert(sizeof(SyntheticTask) == TASK_STRUCT_BYTES);
-
-/// What runs ask of this process. Good for the calling thread's next runs, until it is called again; `task` stays as long.
-RunEnv* env_of_run(SyntheticTask* task);
+/// What runs ask of this process. Good for the calling thread's next runs, until it is called again; `spare` stays as long, and is their
+/// task where there is no other.
+RunEnv* env_of_run(SyntheticTask* spare);
+/// The calling thread's name, NUL-terminated.
+void current_comm(char (&out)[16]);
 
 /// Around runs on demand: afterwards this thread's task is again that of the run which the caller, a signal handler, may have interrupted.
 class KeepTaskOfRun {
@@ -27,9 +20,12 @@ class KeepTaskOfRun {
   KeepTaskOfRun& operator=(const KeepTaskOfRun&) = delete;
 
  private:
-  SyntheticTask* task_;
-  bool is_filled_;
+  SyntheticTask* spare_;
+  u64 task_;
 };
+
+/// Helpers that this process has in a shorter form, over what jit/gates.h:fill_gates() has put there.
+void fill_own_gates(u64* gates);
 
 /// The processor this thread is on, without a syscall.
 u32 this_cpu();

@@ -12,10 +12,15 @@
 
 namespace skep::agent {
 
+/// Whether the process is told that it is root. Once it has become another user it is not, nor are its children.
+enum class FakeRoot : u8 { Off, On, GivenUp };
+
 struct Session {
   Window window;
   bool active;         ///< connected at start: all below is valid
   bool shared_tls;
+  FakeRoot fake_root;
+  bool worker;         ///< this process is the session's worker: what runs here runs for an idle processor
   bool seccomp;        ///< the process filters its own syscalls: make none that it might not allow
   char dir[96];        ///< session directory: control socket `ctl`, private files
   char virtual_root[256];
@@ -38,6 +43,7 @@ struct Process {
   s32 control;         ///< fd + 1
   s32 pid;             ///< whose page this is; 0 in a child that came by a way not seen. A vfork child finds its parent's here
   OwnerId owner;       ///< 0 until the host has said hello
+  u32 telling;         ///< gdb_jit.cc: 0 free, 1 taken
   u64 epoch;           ///< tells this process from those it was forked from and those it forks; 0: none yet. See identity.cc
   struct alignas(64) {
     u32 taken;

@@ -50,4 +50,10 @@ constexpr s32 AT_FDCWD_ = -100;
 constexpr s64 EPERM_ = 1, ENOENT_ = 2, EINTR_ = 4, EIO_ = 5, E2BIG_ = 7, EBADF_ = 9, EAGAIN_ = 11, ENOMEM_ = 12, EACCES_ = 13, EFAULT_ = 14, EINVAL_ = 22,
               ENAMETOOLONG_ = 36, ENOSYS_ = 38;
 
+/// A mapping at that address, unless something is there.
+inline bool map_at(u64 addr, u64 size, u64 prot, u64 flags, s32 fd, u64 offset) {
+  constexpr u64 FIXED_NOREPLACE = 0x100000;
+  return static_cast<u64>(sys(NR_mmap, addr, size, prot, flags | FIXED_NOREPLACE, fd, offset)) == addr;
+}
+
 }  // namespace skep::agent

@@ -1,5 +1,6 @@
 // agent: the one table of what the agent looks at, and the C++ half of a trap.
 #include "agent/agent.h"
+#include "agent/task.h"
 #include "base/atomic.h"
 
 using namespace skep;
@@ -16,6 +17,7 @@ struct Entry {
   u32 nr;
   Handler enter;
   Handler leave;  ///< after the kernel has done it, when the action is Watched
+  bool for_fake_root = false;  ///< looked at only there
 };
 
 constexpr Entry TABLE[] = {
@@ -29,7 +31,17 @@ constexpr Entry TABLE[] = {
     {NR_prlimit64, on_prlimit64, nullptr},
     {NR_close, on_close, nullptr},
     {NR_close_range, on_close_range, nullptr},
-    {272 /* unshare */, on_unshare, nullptr},
+    {272 /* unshare */, on_unshare, after_task_change},
+    {308 /* setns */, watch_task_change, after_task_change},
+    {105 /* setuid */, watch_task_change, after_task_change},
+    {106 /* setgid */, watch_task_change, after_task_change},
+    {113 /* setreuid */, watch_task_change, after_task_change},
+    {114 /* setregid */, watch_task_change, after_task_change},
+    {117 /* setresuid */, watch_task_change, after_task_change},
+    {119 /* setresgid */, watch_task_change, after_task_change},
+    {122 /* setfsuid */, watch_task_change, after_task_change},
+    {123 /* setfsgid */, watch_task_change, after_task_change},
+    {126 /* capset */, watch_task_change, after_task_change},
     {NR_dup2, on_dup_over, nullptr},
     {NR_dup3, on_dup_over, nullptr},
     {NR_poll, on_poll, after_poll},
@@ -46,6 +58,13 @@ constexpr Entry TABLE[] = {
     {NR_vfork, on_vfork, nullptr},
     {NR_execve, on_execve, nullptr},
     {NR_execveat, on_execveat, nullptr},
+    {NR_exit, on_exit, nullptr},
+    {NR_exit_group, on_exit, nullptr},
+    {62 /* kill */, on_send_signal, nullptr},
+    {200 /* tkill */, on_send_signal, nullptr},
+    {NR_tgkill, on_send_signal, nullptr},
+    {129 /* rt_sigqueueinfo */, on_send_signal, nullptr},
+    {297 /* rt_tgsigqueueinfo */, on_send_signal, nullptr},
     {NR_rt_sigaction, on_rt_sigaction, nullptr},
     {NR_rt_sigprocmask, on_rt_sigprocmask, nullptr},
     {NR_sigaltstack, on_sigaltstack, after_sigaltstack},
@@ -95,6 +114,20 @@ constexpr Entry TABLE[] = {
     {NR_renameat, on_two_pathsat, nullptr},
     {NR_renameat2, on_two_pathsat, nullptr},
     {NR_linkat, on_two_pathsat, nullptr},
+    {NR_getuid, on_get_id, nullptr, true},
+    {NR_getgid, on_get_id, nullptr, true},
+    {NR_geteuid, on_get_id, nullptr, true},
+    {NR_getegid, on_get_id, nullptr, true},
+    {118 /* getresuid */, on_get_three_ids, nullptr, true},
+    {120 /* getresgid */, on_get_three_ids, nullptr, true},
+    {105 /* setuid */, on_set_id, nullptr, true},
+    {106 /* setgid */, on_set_id, nullptr, true},
+    {113 /* setreuid */, on_set_two_ids, nullptr, true},
+    {114 /* setregid */, on_set_two_ids, nullptr, true},
+    {117 /* setresuid */, on_set_three_ids, nullptr, true},
+    {119 /* setresgid */, on_set_three_ids, nullptr, true},
+    {125 /* capget */, on_capget, nullptr, true},
+    {126 /* capset */, on_capset, nullptr, true},
 };
 
 /// Calls that do not come back, or come back twice on one stack: their exit is not ours to see.
@@ -122,15 +155,18 @@ const Entry* entry_of(u64 nr) { return nr < sizeof skep_interest_local && skep_i
 
 void fill_table() {
   u8 i = 0;
-  for (const Entry& e : TABLE) skep_interest_local[e.nr] = ++i;
+  for (const Entry& e : TABLE) {
+    ++i;
+    if (!e.for_fake_root || session.fake_root == FakeRoot::On) skep_interest_local[e.nr] = i;
+  }
 }
 
 }  // namespace skep::agent
 
 static void trap(TrapFrame* f) {
   const u8 session_wants = f->nr < MAX_SYSCALLS ? load_relaxed(&skep_interest_session[f->nr]) : 0;
-  if ((session_wants & INTEREST_ENTER) != 0) fire_enter(f);
-  if (const Entry* e = entry_of(f->nr)) e->enter(f);
+  const bool overridden = (session_wants & INTEREST_ENTER) != 0 && fire_enter(f);
+  if (const Entry* e = entry_of(f->nr); e != nullptr && !overridden) e->enter(f);
   f->want_exit = session_wants & INTEREST_EXIT;
   if (f->want_exit == 0) return;
   if (f->action == Action::Answered)

@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/run_env.h"
+#include "agent/run_signals.h"
 #include "base/bytes.h"
 #include "jit/run.h"
 
@@ -67,7 +68,7 @@ void tell_fault(const Fault& fault) {
   note(text);
 }
 
-s64 run_plan(const WireTestRun& w, RunSlot* guard, u64 mask) {
+s64 run_plan(const WireTestRun& w, RunSlot* guard, const TrapFrame& at, u64 mask) {
   if (!sync_ring_maps()) return -EIO_;
   TestRunPlan plan{reinterpret_cast<const ProgImage*>(w.prog), w.uattr, w.expected_attach_type, w.max_ctx_offset, {}};
   copy_bytes(&plan.attr, w.attr, sizeof plan.attr);
@@ -81,6 +82,7 @@ s64 run_plan(const WireTestRun& w, RunSlot* guard, u64 mask) {
   env.interrupted = interrupted;
   env.take_cpu = take_other_cpu;
   env.mask = mask;
+  env.user = {at.ret, at.sp, at.bp};
   env.op = OpCtx{session.window, guard, this_cpu() % session.window.rom->nr_cpus};
   const s64 memory = sys(NR_mmap, 0, test_run_memory_size(), 3, 0x22 /* PRIVATE | ANONYMOUS */, -1, 0);
   if (memory < 0 && memory > -4096) return -ENOMEM_;
@@ -106,7 +108,7 @@ s64 ask_and_run(const TrapFrame* f, u64 mask) {
   c.payload = &plan;
   c.payload_cap = sizeof plan;
   s64 rc = host_call(c);
-  if (rc == 0 && c.payload_len == sizeof plan) rc = run_plan(plan, guard, mask);
+  if (rc == 0 && c.payload_len == sizeof plan) rc = run_plan(plan, guard, *f, mask);
   slot_release(guard);
   return rc;
 }
@@ -121,6 +123,7 @@ void on_test_run(TrapFrame* f) {
   sys(NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &block, &mask, 8);
   const s64 rc = ask_and_run(f, mask);
   sys(NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &mask, 0, 8);
+  send_queued_signals();
   f->answer(rc);
 }
 

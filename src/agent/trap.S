@@ -50,6 +50,8 @@
         .p2align 4
 skep_trap_entry:
         .cfi_startproc
+        // On from the agent's stack to the program's, which may lie below it: debuggers let only signal frames do that.
+        .cfi_signal_frame
         // A function called from the site, whose return address is in rcx: cancellation may unwind from any instruction here.
         .cfi_def_cfa rsp, 0
         .cfi_escape 0x16, 16, 2, 0x72, 2        // rip = rcx + 2
@@ -193,6 +195,7 @@ skep_trap_entry:
 // Watched: rsp = frame. To an unwinder this is a function called from the site: return address at F_RET, registers where they were saved.
 4:
         .cfi_startproc
+        .cfi_signal_frame
         .cfi_def_cfa rsp, RED_ZONE + FRAME_SIZE
         .cfi_offset rip, F_RET - (RED_ZONE + FRAME_SIZE)
         .cfi_offset rbx, F_RBX - (RED_ZONE + FRAME_SIZE)

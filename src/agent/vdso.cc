@@ -35,8 +35,10 @@ struct Sym {
   u64 value, size;
 };
 
-using ClockGettime = s64(s32, s64*);
-ClockGettime* clock_gettime_fn;
+s32 ask_kernel(s32 clock, s64 (*ts)[2]) {
+  constexpr u32 NR_clock_gettime = 228;
+  return static_cast<s32>(sys(NR_clock_gettime, clock, ts));
+}
 
 const Phdr* find_segment(const Ehdr& e, u32 type) {
   const auto* p = reinterpret_cast<const Phdr*>(reinterpret_cast<u64>(&e) + e.phoff);
@@ -85,20 +87,22 @@ u64 find_symbol(const Ehdr& e, const char* name) {
 
 }  // namespace
 
+constinit ClockGettime* clock_gettime_fn = ask_kernel;
+
 void find_vdso(const char* const* envp) {
   while (*envp != nullptr) ++envp;
   auto* aux = reinterpret_cast<const u64*>(envp + 1);
   while (aux[0] != AT_NULL_ && aux[0] != AT_SYSINFO_EHDR_) aux += 2;
   if (aux[0] == AT_NULL_) return;
   const auto& image = *reinterpret_cast<const Ehdr*>(aux[1]);
-  if (is_linux(image)) clock_gettime_fn = reinterpret_cast<ClockGettime*>(find_symbol(image, "__vdso_clock_gettime"));
+  if (!is_linux(image)) return;
+  if (const u64 fn = find_symbol(image, "__vdso_clock_gettime"); fn != 0) clock_gettime_fn = reinterpret_cast<ClockGettime*>(fn);
 }
 
-u64 clock_ns(s32 clock) {
-  constexpr u32 NR_clock_gettime = 228;
+u64 ask_clock_ns(s32 clock) {
   s64 ts[2] = {};
-  if (clock_gettime_fn == nullptr || clock_gettime_fn(clock, ts) != 0) sys(NR_clock_gettime, clock, ts);
-  return static_cast<u64>(ts[0]) * 1'000'000'000 + static_cast<u64>(ts[1]);
+  ask_kernel(clock, &ts);
+  return ns_of(ts);
 }
 
 }  // namespace skep::agent

@@ -9,7 +9,8 @@
 
 #include "cli/run.h"
 #include "cli/session.h"
-#include "host/patched_libc.h"
+#include "host/kernel_headers.h"
+#include "host/patched_objects.h"
 #include "shm/window.h"
 
 namespace skep::cli {
@@ -24,6 +25,19 @@ std::string first_line(const char* path) {
   return line;
 }
 
+/// What `bcc` and `bpftrace` would compile with in a session started now.
+void headers_row(const std::string& release) {
+  const char* wanted = getenv("SKEP_KERNEL_HEADERS");
+  const KernelHeaders h = find_kernel_headers("", wanted != nullptr ? wanted : "", release);
+  const std::string own = "/lib/modules/" + release + "/build";
+  if (wanted != nullptr && *wanted != '\0' && !h.wanted)
+    return row("kernel headers", false, fmt::format("SKEP_KERNEL_HEADERS: {} is no tree of them", wanted));
+  if (h.build.empty() && !usable_headers(own))
+    return row("kernel headers", false, "none; bcc needs them: apt-get install linux-headers-amd64");
+  const std::string& dir = h.build.empty() ? own : h.build;
+  row("kernel headers", true, h.ours || h.wanted ? dir : dir + ": not Debian 12's, by which tasks are laid out (linux-headers-amd64)");
+}
+
 void machine() {
   utsname u{};
   uname(&u);
@@ -35,8 +49,9 @@ void machine() {
   row("session window", window.ok(), window.ok() ? "can be mapped" : "cannot be mapped: address space limit (ulimit -v), or memfd_create refused");
   const bool code = window.ok() && (*window)->has_code();
   row("machine code", code, code ? "programs are compiled" : "nothing executable can be mapped: programs are interpreted");
-  const auto libc = PatchedLibc::build();
+  const auto libc = PatchedObjects::build();
   row("libc", libc.ok(), libc.ok() ? "its system calls can be diverted" : "its system calls cannot be diverted: not a glibc for x86-64?");
+  headers_row(u.release);
   const std::string unpriv = first_line("/proc/sys/kernel/unprivileged_bpf_disabled");
   row("machine's bpf(2)", true,
       unpriv == "0" ? "open to everybody: untraced programs get no_new_privs and a filter"

@@ -6,6 +6,7 @@
 
 #include "cli/run.h"
 #include "cli/session.h"
+#include "cli/worker.h"
 
 namespace {
 
@@ -27,6 +28,7 @@ int print_counts(const std::string& session) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string_view(argv[1]) == "worker") return skep::cli::worker_main(std::atoi(argv[2]));
   CLI::App app{"skep: a private bpf(2) for any command, in user space"};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("skep ") + SKEP_VERSION);
@@ -38,6 +40,9 @@ int main(int argc, char** argv) {
   bool no_jit = false;
   run->add_flag("--no-jit", no_jit, "interpret programs instead of compiling them, in a session that this starts");
   run->add_flag("--perf-map", run_options.perf_map, "write /tmp/perf-PID.map for perf(1), in a session that this starts");
+  run->add_flag("--gdb-jit", run_options.gdb_jit, "show gdb(1) compiled programs, in a session that this starts");
+  constexpr const char* FAKE_ROOT = "tell the command and its children that they are root; some tools refuse to begin otherwise";
+  run->add_flag("--fake-root", run_options.fake_root, FAKE_ROOT);
   run->add_option("command", run_options.command, "the command and its arguments, after --")->required();
 
   std::string session;
@@ -48,6 +53,7 @@ int main(int argc, char** argv) {
   CLI::App* explain = app.add_subcommand("explain", "why programs were refused: of a command that it runs, or of running sessions");
   explain->add_option("--session", explain_options.session, "the session; with a command: join it, or start it");
   explain->add_flag("--json", json, "one JSON object a line");
+  explain->add_flag("--fake-root", explain_options.fake_root, FAKE_ROOT);
   explain->add_option("command", explain_options.command, "a command to run, and its arguments, after --");
   CLI::App* counts = app.add_subcommand("counts", "how many objects a session has");
   counts->add_option("--session", session, "the session")->required();

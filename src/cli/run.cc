@@ -78,6 +78,7 @@ std::string find_command(const std::string& name) {
   if (image != Image::OtherLibc && image != Image::Other32 && image != Image::Unreadable)
     setenv("LD_PRELOAD", old == nullptr || *old == '\0' ? agent.c_str() : (agent + ":" + old).c_str(), 1);
   setenv("SKEP_SESSION", session.dir.c_str(), 1);
+  if (options.fake_root) setenv("SKEP_FAKE_ROOT", "1", 1);
   setenv("SKEP_TOKEN", session.token.c_str(), 1);
   setenv("SKEP_LIVENESS", std::to_string(park(session.liveness.get())).c_str(), 1);
   std::vector<char*> argv;
@@ -106,7 +107,7 @@ int run_command(const RunOptions& options) {
   if (agent.empty()) return complain("libskep-agent.so is not beside this program (../lib): is the build complete?");
   if (agent.find_first_of(": ") != std::string::npos) return complain(fmt::format("{}: the dynamic loader cannot preload a path with ':' or ' '", agent));
   SessionHandle session;
-  if (const Problem p = open_session(options.session, &session, {options.jit, options.perf_map}); !p.empty()) return complain(p);
+  if (const Problem p = open_session(options.session, &session, {options.jit, options.perf_map, options.gdb_jit}); !p.empty()) return complain(p);
   const u64 refused = options.explain == Explain::No ? 0 : refusal_count(session.dir);
   sigset_t all, before;
   sigfillset(&all);

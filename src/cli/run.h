@@ -13,9 +13,11 @@ enum class Explain { No, Text, Json };
 struct RunOptions {
   std::string session;
   std::vector<std::string> command;
+  bool fake_root = false;  ///< tell the command and its children that they are root
   // Of a session that is started.
   bool jit = true;
   bool perf_map = false;
+  bool gdb_jit = false;
   Explain explain = Explain::No;  ///< when the command has ended: of what was refused meanwhile
 };
 

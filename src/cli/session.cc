@@ -15,6 +15,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "cli/run.h"
 #include "host/host.h"
 
 namespace skep::cli {
@@ -135,7 +136,11 @@ bool is_set(const char* name) {
   unsetenv("LD_PRELOAD");
   HostOptions options{dir, {token[0], token[1]}, possible_cpus()};
   options.jit = with.jit && !is_set("SKEP_NO_JIT");
+  if (const char* headers = getenv("SKEP_KERNEL_HEADERS"); headers != nullptr) options.kernel_headers = headers;
   options.perf_map = with.perf_map || is_set("SKEP_PERF_MAP");
+  std::error_code no_exe;
+  options.worker = {std::filesystem::read_symlink("/proc/self/exe", no_exe).string(), agent_path()};
+  options.gdb_jit = with.gdb_jit || is_set("SKEP_GDB_JIT");
   Result<std::unique_ptr<Host>> host = Host::create(options);
   const int error = host.ok() ? 0 : host.error().value();
   (void)!write(ready, &error, sizeof error);

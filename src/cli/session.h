@@ -19,6 +19,7 @@ struct SessionHandle {
 struct SessionOptions {
   bool jit = true;        ///< compile programs. Off also where SKEP_NO_JIT is in the environment, and not empty
   bool perf_map = false;  ///< write /tmp/perf-PID.map. On also by SKEP_PERF_MAP
+  bool gdb_jit = false;   ///< show gdb compiled programs. On also by SKEP_GDB_JIT
 };
 
 /// Text of what went wrong, for one line; empty when all is well.

@@ -16,6 +16,18 @@ HelperBody bpf_probe_read, bpf_probe_read_str, bpf_probe_read_user, bpf_probe_re
 HelperBody bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_current_comm, bpf_get_current_task, bpf_ktime_get_ns,
     bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_ktime_get_tai_ns, bpf_jiffies64, bpf_get_numa_node_id,
     bpf_get_smp_processor_id, bpf_get_prandom_u32, bpf_get_attach_cookie;
+// stack.cc
+HelperBody bpf_get_stackid, bpf_get_stack, bpf_get_task_stack;
+// probed.cc
+HelperBody bpf_get_func_ip, bpf_get_func_arg, bpf_get_func_ret, bpf_get_func_arg_cnt, bpf_override_return;
+// process.cc
+HelperBody bpf_probe_write_user, bpf_copy_from_user, bpf_copy_from_user_task, bpf_send_signal, bpf_send_signal_thread,
+    bpf_get_current_task_btf, bpf_get_ns_current_pid_tgid, bpf_get_current_cgroup_id, bpf_get_current_ancestor_cgroup_id,
+    bpf_current_task_under_cgroup;
+// sys_bpf.cc
+HelperBody bpf_sys_bpf, bpf_sys_close, bpf_btf_find_by_name_kind, bpf_kallsyms_lookup_name;
+// counters.cc
+HelperBody bpf_perf_event_read, bpf_perf_event_read_value, bpf_read_branch_records, bpf_get_branch_snapshot;
 // output.cc
 HelperBody bpf_perf_event_output, bpf_ringbuf_output, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_ringbuf_discard,
     bpf_ringbuf_query;

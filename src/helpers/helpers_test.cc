@@ -65,13 +65,13 @@ TEST_F(Helpers, AllHaveProtos) {
       const bool needs_map = base_type(type) == ARG_PTR_TO_MAP_KEY || base_type(type) == ARG_PTR_TO_MAP_VALUE;
       EXPECT_TRUE(!needs_map || map_seen) << func_id_name(static_cast<s64>(id));
       static constexpr u32 MORE[] = {ARG_SCALAR,      ARG_PTR_TO_RINGBUF_MEM, ARG_CONST_ALLOC_SIZE_OR_ZERO, ARG_PTR_TO_SPIN_LOCK,
-                                     ARG_PTR_TO_FUNC, ARG_PTR_TO_STACK,       ARG_PTR_TO_CONST_STR};
+                                     ARG_PTR_TO_FUNC, ARG_PTR_TO_STACK,       ARG_PTR_TO_CONST_STR,         ARG_PTR_TO_BTF_ID};
       const bool checkable = needs_map || base_type(type) <= ARG_ANYTHING ||
                              std::find(std::begin(MORE), std::end(MORE), base_type(type)) != std::end(MORE);
       EXPECT_TRUE(checkable && base_type(type) != ARG_PTR_TO_ARENA) << func_id_name(static_cast<s64>(id));
     }
   }
-  EXPECT_EQ(count, 60);
+  EXPECT_EQ(count, 86);
   EXPECT_TRUE(helper_is_runnable(BPF_FUNC_tail_call)) << "the interpreter's own";
   EXPECT_FALSE(helper_is_runnable(66 /* fib_lookup */));
   // What the verifier's rewriting calls is what we have.

@@ -5,6 +5,7 @@
 #include "helpers/packet.h"
 #include "maps/map_ops.h"
 #include "maps/special_fields.h"
+#include "shm/tasks.h"
 
 namespace skep {
 namespace {
@@ -35,6 +36,13 @@ bool in_ctx(const RunCtx& run, u64 addr, u64 size) noexcept {
   return AddrRange{reinterpret_cast<u64>(run.ctx), run.ctx_size}.holds(addr, size);
 }
 
+/// What the current task leads to: programs load through typed pointers.
+bool in_tasks(const RunCtx& run, u64 addr, u64 size) noexcept {
+  const TaskTable* tasks = run.op.window.rom->tasks;
+  if (tasks != nullptr && AddrRange{reinterpret_cast<u64>(tasks), sizeof *tasks}.holds(addr, size)) return true;
+  return run.extra.holds(addr, size);
+}
+
 bool in_shown_key(const RunCtx& run, u64 addr, u64 size) noexcept {
   for (const ShownKey* key = run.keys; key != nullptr; key = key->outer)
     if (key->bytes.holds(addr, size)) return true;
@@ -59,7 +67,7 @@ bool run_may(RunCtx& run, u64 addr, u64 size, Access access) noexcept {
   if ((access == Access::Read || run.ctx_writable) && in_ctx(run, addr, size)) return true;
   if (run.kernel.holds(addr, size) || run_packet(run).holds(addr, size)) return true;
   if (const MapDesc* map = run_value_map(run, addr, size)) return map_allows(*map, access);
-  if (access == Access::Read && in_shown_key(run, addr, size)) return true;
+  if (access == Access::Read && (in_shown_key(run, addr, size) || in_tasks(run, addr, size))) return true;
   return ringbuf_owns(run.op, addr, size);
 }
 

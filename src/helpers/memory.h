@@ -5,7 +5,7 @@
 namespace skep {
 
 /// True when the run may read (write) all of [addr, addr + size): the stack of its frames so far (one frame at a time), its context
-/// (no writes), the kernel structures and the packet behind it, values of its program's maps as BPF_F_RDONLY_PROG and
+/// (no writes), the kernel structures and the packet behind it, tasks and what is synthetic (no writes), values of its program's maps as BPF_F_RDONLY_PROG and
 /// BPF_F_WRONLY_PROG allow, the key that a callback is shown (no writes), ring buffer records it has reserved. Stack bytes that may be
 /// written count as written from then on.
 bool run_may_read(RunCtx& run, u64 addr, u64 size) noexcept;

@@ -15,6 +15,14 @@ constexpr u32 MAX_TAIL_CALL_CNT = 33;
 /// What a register holds that names a function of the program: this, or-ed with its first instruction.
 constexpr u64 RUN_FUNC_TAG = 0xbfULL << 56;
 
+constexpr u32 MAX_CGROUP_LEVELS = 32;
+
+/// The cgroups (of the hierarchy of version 2) that a thread is in, from the root on: their ids.
+struct CgroupPath {
+  u32 levels;  ///< 0: they cannot be known
+  u64 ids[MAX_CGROUP_LEVELS];
+};
+
 /// What helpers ask of the process of the run: the agent's own functions in production, fakes in tests. None may block, allocate or
 /// call libc; each may be called at any instruction of the process.
 struct RunEnv {
@@ -34,6 +42,17 @@ struct RunEnv {
   /// mm/maccess.c:strncpy_from_user_nofault()
   long (*read_string)(RunEnv*, void* dst, u64 size, const void* src) noexcept;
   void (*futex_wake_host)(RunEnv*) noexcept;  ///< rings the session's doorbell
+  long (*write_memory)(RunEnv*, void* dst, const void* src, u64 len) noexcept;  ///< as read_memory(), the other way
+  /// To the process, or to the thread alone, once the run is over. 0 or -EBUSY. REQUIRES: sig is in [1, 64].
+  long (*send_signal)(RunEnv*, u32 sig, bool to_thread) noexcept;
+  bool (*pid_namespace)(RunEnv*, u64* dev, u64* ino) noexcept;  ///< false: cannot be known
+  const CgroupPath* (*cgroups)(RunEnv*) noexcept;               ///< good until it is asked for again
+  // Of programs that run on demand. They may block.
+  s64 (*sys_bpf)(RunEnv*, u32 cmd, u64 attr, u32 size) noexcept;  ///< as if the process had made the call
+  long (*close_fd)(RunEnv*, s32 fd) noexcept;
+  /// By its NUL-terminated name: the address of a function of the kernel (kind 0), or with another `kind` the id of its type in the
+  /// kernel's BTF. -ENOENT.
+  s64 (*find_symbol)(RunEnv*, const char* name, u32 kind, u64* address) noexcept;
 };
 
 struct AddrRange {
@@ -77,6 +96,11 @@ struct ShownKey {
 
 constexpr u32 RUN_INNER_MAPS = 32;
 
+/// Where the program that an event happens in is: what user stacks are walked from.
+struct UserPlace {
+  u64 ip, sp, bp;  ///< ip 0: nowhere, no stack can be had
+};
+
 /// One run. The caller fills the first part and zeroes nothing else: run_program() does. 22 KiB.
 struct RunCtx {
   OpCtx op;                 ///< op.slot is held for the whole run
@@ -89,6 +113,9 @@ struct RunCtx {
   AddrRange kernel = {0, 0};  ///< structures that a converted program reads and writes: the context and what it leads to
   PacketKind packet = PacketKind::None;
   bool ctx_writable = false;  ///< the context is the program's to write (SYSCALL)
+  UserPlace user = {0, 0, 0};
+  bool overrides;     ///< by bpf_override_return(): the call that the run is at answers override_ret, and is not made
+  s64 override_ret;
   bool check_uninit = false;  ///< for tests: a read of stack bytes never written is a fault. Linux lets privileged programs read them
 
   u32 steps;                ///< instructions executed
@@ -108,6 +135,10 @@ struct RunCtx {
   // Compiled code's.
   u64 native_sp;            ///< stack pointer to leave with when a run has to end in the middle; 0: the run is interpreted
   u32 tail_calls;           ///< made so far
+  // What stays the same for a run, 0 as long as it is not known. The caller may know it. Compiled code looks here before it calls.
+  u64 pid_tgid = 0;
+  u64 task = 0;             ///< address of the synthetic task_struct, once it is filled
+  u64 prandom_seed;         ///< once there are prandom_calls
   alignas(8) u8 stack[RUN_FRAMES][RUN_FRAME_BYTES];  ///< r10 of frame i = end of stack[i]
   u8 written[RUN_FRAMES][RUN_FRAME_BYTES / 8];       ///< with check_uninit: a bit for each byte of `stack`
 };

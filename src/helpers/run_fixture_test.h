@@ -9,6 +9,9 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "buffers/perf_ring.h"
@@ -27,6 +30,9 @@ struct FakeEnv : RunEnv {
   u32 fake_node = 3;
   std::string fake_comm = "fake-process";
   int futex_wakes = 0;
+  CgroupPath fake_cgroups{3, {1, 20, 300}};
+  std::vector<std::pair<u32, bool>> signals;
+  std::vector<std::tuple<u32, u64, u32>> bpf_calls;
 
   FakeEnv() : RunEnv{} {
     pid_tgid = [](RunEnv* e) noexcept { return self(e)->fake_pid_tgid; };
@@ -52,6 +58,27 @@ struct FakeEnv : RunEnv {
       return static_cast<long>(size);
     };
     futex_wake_host = [](RunEnv* e) noexcept { ++self(e)->futex_wakes; };
+    write_memory = [](RunEnv*, void* dst, const void* src, u64 len) noexcept -> long {
+      iovec from{const_cast<void*>(src), len}, to{dst, len};
+      return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == static_cast<ssize_t>(len) ? 0 : -EFAULT;
+    };
+    send_signal = [](RunEnv* e, u32 sig, bool to_thread) noexcept -> long {
+      if (self(e)->signals.size() == 2) return -EBUSY;
+      self(e)->signals.push_back({sig, to_thread});
+      return 0;
+    };
+    pid_namespace = [](RunEnv*, u64* dev, u64* ino) noexcept { return *dev = 4, *ino = 4026531836, true; };
+    cgroups = [](RunEnv* e) noexcept -> const CgroupPath* { return &self(e)->fake_cgroups; };
+    sys_bpf = [](RunEnv* e, u32 cmd, u64 attr, u32 size) noexcept -> s64 {
+      self(e)->bpf_calls.push_back({cmd, attr, size});
+      return 33;
+    };
+    close_fd = [](RunEnv*, s32 fd) noexcept -> long { return fd == 33 ? 0 : -EBADF; };
+    find_symbol = [](RunEnv*, const char* name, u32 kind, u64* address) noexcept -> s64 {
+      if (std::string_view(name) != "known") return -ENOENT;
+      *address = 0xffffffff81000000;
+      return kind == 0 ? 0 : 77;
+    };
   }
 
  private:
@@ -153,6 +180,7 @@ class RunFixture : public ::testing::Test {
     run_->keys = nullptr;
     run_->n_inner_maps = 0;
     run_->native_sp = 0;
+    run_->pid_tgid = run_->task = 0;
     return *run_;
   }
 
@@ -162,7 +190,7 @@ class RunFixture : public ::testing::Test {
   std::unique_ptr<RunCtx> run_;
   ProgImage image_{};
   ProbeEntry probe_{
-      .prog = nullptr, .cookie = 0xc001e, .kind = ProbeKind::Kprobe, .event_id = 0, .symbol_addr = 0xffffffff81234567};
+      .prog = nullptr, .cookie = 0xc001e, .kind = ProbeKind::Kprobe, .event_id = 0, .symbol_addr = 0xffffffff81234567, .tgid = 0, .pad = 0};
   ProgStats* stats_ = nullptr;
   Prog insns_;
   std::vector<u8> ctx_ = std::vector<u8>(64, 0x11);

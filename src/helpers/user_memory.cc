@@ -46,6 +46,11 @@ long read_bytes(RunCtx& run, void* dst, u64 size, u64 src, Space space) noexcept
   return err;
 }
 
+long write_user_bytes(RunCtx& run, u64 dst, const void* src, u64 size) noexcept {
+  if (readable_span(run, size, dst, Space::User) != size) return -EFAULT;
+  return run.env->write_memory(run.env, reinterpret_cast<void*>(dst), src, size);
+}
+
 long read_string(RunCtx& run, void* dst, u64 size, u64 src, Space space) noexcept {
   if (size == 0) return 0;
   const u64 span = readable_span(run, size, src, space);

@@ -9,6 +9,7 @@ namespace skep {
 namespace {
 
 constexpr std::size_t READ_CHUNK = 64 << 10;
+constexpr std::size_t KEPT = 1u << 20;  ///< more room than that is given back
 constexpr std::size_t MAX_QUEUED = 256;
 
 template <typename T>
@@ -90,34 +91,45 @@ Result<FdIdentity> RemoteCaller::identify(s32 fd) {
   return Errno(ERESTART_CALL);
 }
 
+void Connection::make_room(std::size_t n) {
+  if (room_ - end_ >= n) return;
+  room_ = std::max(2 * room_, end_ + n);
+  auto more = std::make_unique_for_overwrite<u8[]>(room_);
+  std::copy_n(in_.get(), end_, more.get());
+  in_ = std::move(more);
+}
+
 bool Connection::fill() {
   for (;;) {
-    const std::size_t at = in_.size();
-    in_.resize(at + READ_CHUNK);
-    const ssize_t n = recv(fd_.get(), in_.data() + at, READ_CHUNK, MSG_DONTWAIT);
-    in_.resize(at + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    make_room(READ_CHUNK);
+    const ssize_t n = recv(fd_.get(), in_.get() + end_, READ_CHUNK, MSG_DONTWAIT);
     if (n < 0) return errno == EAGAIN || errno == EINTR;
     if (n == 0) return false;
+    end_ += static_cast<std::size_t>(n);
     if (static_cast<std::size_t>(n) < READ_CHUNK) return true;
-    if (in_.size() - consumed_ > 2 * std::size_t{WIRE_MAX_FRAME}) return false;
+    if (end_ - consumed_ > 2 * std::size_t{WIRE_MAX_FRAME}) return false;
   }
 }
 
 std::optional<std::span<const u8>> Connection::next_frame() {
-  if (consumed_ > 0 && (consumed_ == in_.size() || consumed_ > (1u << 20))) {
-    in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(consumed_));
+  if (consumed_ > 0 && (consumed_ == end_ || consumed_ > KEPT)) {
+    std::memmove(in_.get(), in_.get() + consumed_, end_ - consumed_);
+    end_ -= consumed_;
     consumed_ = 0;
-    if (in_.empty() && in_.capacity() > (1u << 20)) in_.shrink_to_fit();
+    if (end_ == 0 && room_ > KEPT) {
+      in_.reset();
+      room_ = 0;
+    }
   }
   WireRequest head;
-  if (in_.size() - consumed_ < sizeof head) return std::nullopt;
-  std::memcpy(&head, in_.data() + consumed_, sizeof head);
+  if (end_ - consumed_ < sizeof head) return std::nullopt;
+  std::memcpy(&head, in_.get() + consumed_, sizeof head);
   if (head.magic != WIRE_MAGIC || head.length < sizeof head || head.length > WIRE_MAX_FRAME) {
     broken_ = true;
     return std::nullopt;
   }
-  if (in_.size() - consumed_ < head.length) return std::nullopt;
-  const std::span<const u8> frame(in_.data() + consumed_, head.length);
+  if (end_ - consumed_ < head.length) return std::nullopt;
+  const std::span<const u8> frame(in_.get() + consumed_, head.length);
   consumed_ += head.length;
   return frame;
 }
@@ -141,6 +153,7 @@ void Connection::send_reply(Reply reply, const std::vector<RemoteCaller::Write>&
   r.magic = WIRE_MAGIC;
   r.kind = WireKind::Return;
   r.rc = reply.rc;
+  r.addr = reply.quiet_ino;
   r.payload = static_cast<u32>(reply.payload.size());
   r.n_writes = static_cast<u16>(writes.size());
   r.n_fds = static_cast<u16>(reply.fds.size());

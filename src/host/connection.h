@@ -1,6 +1,7 @@
 // host: one process's control connection: frames in, replies out, never waiting. Everything that arrives is hostile.
 #pragma once
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -59,6 +60,7 @@ struct Reply {
   s64 rc = 0;
   std::vector<u8> payload;
   std::vector<UniqueFd> fds;
+  u64 quiet_ino = 0;  ///< of a new fd whose close needs no Sync
 };
 
 /// One end of a control connection. Not thread-safe.
@@ -83,9 +85,10 @@ class Connection {
     std::vector<UniqueFd> fds;
     std::size_t sent = 0;
   };
+  void make_room(std::size_t n);
   UniqueFd fd_;
-  std::vector<u8> in_;
-  std::size_t consumed_ = 0;
+  std::unique_ptr<u8[]> in_;  ///< room_ bytes, of which those up to end_ have come, and those up to consumed_ are done with
+  std::size_t room_ = 0, end_ = 0, consumed_ = 0;
   std::deque<Out> out_;
   bool broken_ = false;
 };

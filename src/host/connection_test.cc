@@ -6,6 +6,8 @@
 #include <cstring>
 #include <random>
 
+#include "wire/spin.h"
+
 namespace skep {
 namespace {
 
@@ -98,6 +100,30 @@ TEST(ConnectionTest, FramesInPiecesAndNonsense) {
   ASSERT_TRUE(c.fill());
   EXPECT_FALSE(c.next_frame());
   EXPECT_TRUE(c.broken());
+}
+
+TEST(SpinGuessTest, LooksWhereAnswersComeSoon) {
+  SpinGuess g;
+  EXPECT_FALSE(g.worthwhile()) << "nothing is known yet";
+  g.waited(false, 2 * SpinGuess::SPIN);
+  EXPECT_TRUE(g.worthwhile()) << "slept, and was woken soon";
+  g.waited(true, 1000);
+  EXPECT_TRUE(g.worthwhile());
+  g.waited(true, 100 * SpinGuess::SPIN);
+  EXPECT_FALSE(g.worthwhile());
+}
+
+TEST(SpinGuessTest, GivesUpWhereLookingDoesNotHelp) {
+  // Both sides on one processor: nothing comes while one of them looks.
+  SpinGuess g;
+  u32 looked = 0;
+  for (u32 i = 0; i < 10000; ++i) {
+    const bool spin = g.worthwhile();
+    looked += spin ? 1 : 0;
+    g.waited(spin, 1000 + (spin ? SpinGuess::SPIN : 0));
+  }
+  EXPECT_LT(looked, 10000u / 50);
+  EXPECT_GT(looked, 10000u / 200) << "and tries again";
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -23,8 +24,10 @@
 #include "buffers/perf_ring.h"
 #include "buffers/ringbuf.h"
 #include "helpers/trace_record.h"
+#include "host/kernel_headers.h"
 #include "maps/map_ops.h"
 #include "objects/describe.h"
+#include "probes/syscalls.h"
 
 namespace skep {
 namespace {
@@ -34,6 +37,7 @@ constexpr std::size_t TRACE_BACKLOG = 4u << 20;
 constexpr int RECLAIM_EVERY_MS = 5;
 constexpr std::chrono::milliseconds ORPHANS_EVERY{500}, ORPHAN_PATIENCE{3000};
 constexpr int STARTUP_ROUNDS = 50;  ///< of 200 ms
+constexpr std::size_t SPARE_PIPES = 2;
 
 template <typename T>
 void put_payload(Reply& r, const T& v) {
@@ -45,6 +49,27 @@ Reply failed(int error) {
   Reply r;
   r.rc = -error;
   return r;
+}
+/// Linux: kernel/bpf/btf.c:bpf_find_btf_id(), kernel/kallsyms.c:kallsyms_lookup_name()
+Reply find_symbol(const Kernel& kernel, const std::string& name, u32 kind) {
+  Reply reply;
+  u64 address = 0;
+  if (kind == 0) {
+    const SyscallInfo* s = syscall_by_function(name);
+    if (s == nullptr) return failed(ENOENT);
+    address = syscall_symbol_addr(*s);
+  } else {
+    if (kernel.vmlinux == nullptr) return failed(EINVAL);
+    const Result<u32> id = kernel.vmlinux->find_by_name_kind(name, kind);
+    if (!id.ok()) return failed(id.error().value());
+    reply.rc = *id;
+  }
+  put_payload(reply, address);
+  return reply;
+}
+bool has_one_cpu() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
 }
 UniqueFd dup_of(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 
@@ -105,7 +130,7 @@ struct Host::DoorbellThread {
 Host::Host(std::unique_ptr<WindowHost> window, const HostOptions& options)
     : token_{options.token[0], options.token[1]},
       kernel_(std::move(window)),
-      files_(options.session_dir + "/root"),
+      files_(options.session_dir + "/root", {running_release(), options.kernel_headers, options.jit}),
       pins_(options.session_dir + "/root/sys/fs/bpf") {}
 
 bool Host::may_ask(const Client& client, const WireRequest& r) const {
@@ -126,9 +151,16 @@ Result<std::unique_ptr<Host>> Host::create(const HostOptions& options) {
   signal(SIGPIPE, SIG_IGN);
   std::unique_ptr<Host> host(new Host(TRY(WindowHost::create(options.nr_cpus)), options));
   host->kernel_.jit = options.jit;
+  host->kernel_.clock_attached = [h = host.get(), options] {
+    if (const Status s = h->worker_.start(options.worker, options.session_dir, options.token); !s.ok())
+      h->kernel_.doctor.note(fmt::format("software clocks do not go off: the session's worker cannot start: {}", std::strerror(s.error().value())));
+  };
   if (options.perf_map) host->perf_maps_ = PerfMaps("/tmp");
+  if (options.gdb_jit) TRY(host->gdb_jit_.open(host->kernel_));
   if (!host->files_.create()) return Errno(errno);
-  host->libc_ = TRY(PatchedLibc::build());
+  host->patched_ = TRY(PatchedObjects::build());
+  if (host->patched_.loader.text_size == 0)
+    host->kernel_.doctor.note("dlopen's system calls are not seen: this machine's ld.so cannot be patched");
   int pipe_fds[2];
   if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) return Errno(errno);
   host->liveness_ = UniqueFd(pipe_fds[0]);
@@ -141,7 +173,9 @@ Result<std::unique_ptr<Host>> Host::create(const HostOptions& options) {
   TRY(host->start_trace());
   host->watch(host->doorbell_event_.get(), EPOLLIN);
   host->watch(host->deaths_.get(), EPOLLIN);
-  if (host->pins_.event_fd() >= 0) host->watch(host->pins_.event_fd(), EPOLLIN);
+  if (host->pins_.event_fd() >= 0 && !host->watch_death(host->pins_.event_fd(), EPOLLIN)) return Errno(errno);
+  host->alone_ = has_one_cpu();
+  host->lay_in_pipes();
   host->doorbell_ = std::make_unique<DoorbellThread>(host->kernel_.window().view(), host->doorbell_event_.get());
   return host;
 }
@@ -151,6 +185,13 @@ void Host::watch(int fd, u32 events) {
   e.events = events;
   e.data.fd = fd;
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &e);
+}
+
+bool Host::watch_death(int fd, u32 events) {
+  epoll_event e{};
+  e.events = events;
+  e.data.fd = fd;
+  return epoll_ctl(deaths_.get(), EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
 Status Host::start_listening(const std::string& dir) {
@@ -203,14 +244,28 @@ void Host::accept_all() {
   }
 }
 
+int Host::wait(epoll_event* events, int most, int timeout_ms) {
+  if (!talking_ || alone_) return epoll_wait(epoll_.get(), events, most, timeout_ms);
+  const u64 start = __builtin_ia32_rdtsc();
+  const bool spin = spin_guess_.worthwhile();
+  int n = 0;
+  while (spin && n == 0 && __builtin_ia32_rdtsc() - start < SpinGuess::SPIN) n = epoll_wait(epoll_.get(), events, most, 0);
+  if (n == 0) n = epoll_wait(epoll_.get(), events, most, timeout_ms);
+  spin_guess_.waited(spin, __builtin_ia32_rdtsc() - start);
+  return n;
+}
+
 void Host::run() {
   for (int idle = 0;;) {
     kernel_.window().reclaim();
+    lay_in_pipes();
     epoll_event events[64];
     const bool deferred = kernel_.window().has_deferred();
-    const int n = epoll_wait(epoll_.get(), events, 64, deferred ? RECLAIM_EVERY_MS : clients_.empty() ? 200 : 2000);
-    drain();
+    const int n = wait(events, 64, deferred ? RECLAIM_EVERY_MS : clients_.empty() ? 200 : 2000);
+    const bool died = std::any_of(events, events + std::max(n, 0), [&](const epoll_event& e) { return e.data.fd == deaths_.get(); });
+    if (died || deferred) drain();
     if (deferred) recover_orphans();
+    talking_ = talking_ && died;
     for (int i = 0; i < n; ++i) {
       const int fd = events[i].data.fd;
       if (fd == listener_.get()) {
@@ -221,6 +276,7 @@ void Host::run() {
       } else if (const auto it = clients_.find(fd); it != clients_.end()) {
         Client& c = it->second;
         if ((events[i].events & EPOLLOUT) != 0) c.conn->flush();
+        talking_ = true;
         const bool open = c.conn->fill();
         if (!serve(c) || !open) drop_client(fd);
       }
@@ -228,15 +284,20 @@ void Host::run() {
     if (!trace_backlog_.empty()) pump_trace();
     // The session is over when nobody holds a write end of the liveness pipe and nobody is connected.
     pollfd live{liveness_.get(), 0, 0};
-    poll(&live, 1, 0);
+    const bool connected = somebody_is_connected();
+    if (!connected) poll(&live, 1, 0);
     const bool held = (live.revents & POLLHUP) == 0;
-    if (held || !clients_.empty()) {
+    if (held || connected) {
       idle = 0;
       continue;
     }
     // Nobody yet: whoever started us may still be on the way. Nobody any more: once more round, for a process between two images.
     if (++idle > (started_ ? 1 : STARTUP_ROUNDS)) break;
   }
+}
+
+bool Host::somebody_is_connected() const {
+  return std::any_of(clients_.begin(), clients_.end(), [&](const auto& c) { return c.second.who.pid != worker_.pid(); });
 }
 
 bool Host::serve(Client& client) {
@@ -319,6 +380,11 @@ Reply Host::dispatch(Client& client, const Request& request, RemoteCaller& calle
       reply.rc = it->second->mode;
       return reply;
     }
+    case WireOp::FindSymbol: {
+      constexpr u64 KSYM_NAME_LEN = 512;
+      const Result<std::string> name = caller.read_string(r.a[0], KSYM_NAME_LEN);
+      return name.ok() ? find_symbol(kernel_, *name, static_cast<u32>(r.a[1])) : failed(name.error().value() == ERESTART_CALL ? ERESTART_CALL : ENOENT);
+    }
     case WireOp::Path:
     case WireOp::Note: {
       const Result<std::string> text = caller.read_string(r.a[0], 4096);
@@ -327,7 +393,8 @@ Reply Host::dispatch(Client& client, const Request& request, RemoteCaller& calle
         kernel_.doctor.note(*text);
         return reply;
       }
-      const std::string real = files_.resolve(*text);
+      const std::string real = files_.resolve(*text, r.a[1] != 0 ? PathUse::Enter : PathUse::Look);
+      if (const std::string line = files_.take_note(); !line.empty()) kernel_.doctor.note(line);
       reply.rc = real.empty() ? 0 : 1;
       put_text(reply, real);
       return reply;
@@ -358,10 +425,7 @@ Reply Host::hello(Client& client, const Request& request) {
     o.pid = client.who.pid;
     o.pidfd = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, client.who.pid, 0)));
     if (o.pidfd) {
-      epoll_event e{};
-      e.events = EPOLLIN;
-      e.data.fd = o.pidfd.get();
-      epoll_ctl(deaths_.get(), EPOLL_CTL_ADD, o.pidfd.get(), &e);
+      watch_death(o.pidfd.get(), EPOLLIN);
       pidfds_[o.pidfd.get()] = index;
     }
     client.owner = index;
@@ -388,21 +452,14 @@ Reply Host::hello(Client& client, const Request& request) {
   h.code_base = rom->code_base;
   h.code_size = rom->code_size;
   h.owner = owners_[client.owner].id;
-  h.text_vaddr = libc_.text_vaddr;
-  h.text_size = libc_.text_size;
-  h.text_file_offset = 0;
-  h.stubs_size = libc_.stubs_size;
-  h.stubs_file_offset = libc_.text_size;
-  h.stub_delta = libc_.stub_delta;
-  h.slot_page = libc_.slot_page;
-  h.build_id_len = static_cast<u32>(std::min(libc_.build_id.size(), sizeof h.build_id));
-  std::copy_n(libc_.build_id.begin(), h.build_id_len, h.build_id);
+  h.libc = patched_.libc.wire();
+  h.loader = patched_.loader.wire();
   std::snprintf(h.virtual_root, sizeof h.virtual_root, "%s", files_.root().c_str());
   put_payload(reply, h);
   if ((request.head.a[0] & HELLO_EXEC) != 0) {
     reply.fds.push_back(dup_of(w.rom_fd()));
     reply.fds.push_back(dup_of(w.ram_fd()));
-    reply.fds.push_back(dup_of(libc_.image.get()));
+    reply.fds.push_back(dup_of(patched_.image.get()));
     if (w.has_code()) reply.fds.push_back(dup_of(w.code_fd()));
   }
   return reply;
@@ -433,32 +490,51 @@ Reply Host::call_bpf(Client& client, const Request& request, RemoteCaller& calle
   }
   slot_release(slot);
   if (reply.rc < 0 || ctx.new_file == nullptr) return reply;
-  if (const auto prog = object_as<Prog>(ctx.new_file->object); prog != nullptr && r.a[0] == BPF_PROG_LOAD) perf_maps_.add_program(*prog);
+  if (const auto prog = object_as<Prog>(ctx.new_file->object); prog != nullptr && r.a[0] == BPF_PROG_LOAD) {
+    perf_maps_.add_program(*prog);
+    gdb_jit_.add_program(prog);
+  }
   Result<UniqueFd> fd = make_fd(ctx.new_file);
   if (!fd.ok()) return failed(fd.error().value());
   reply.fds.push_back(std::move(*fd));
+  // What its close ends is seen by those alone who ask us, and we look at all closes before we answer.
+  const ObjectRef& object = ctx.new_file->object;
+  if (object_as<Prog>(object) != nullptr || object_as<BtfObject>(object) != nullptr) reply.quiet_ino = ctx.new_file->ino;
   return reply;
+}
+
+Result<Host::SparePipe> Host::make_pipe() {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return Errno(errno);
+  SparePipe p{UniqueFd(fds[0]), UniqueFd(fds[1]), 0, 0};
+  fcntl(fds[1], F_SETPIPE_SZ, 4096);
+  struct stat st {};
+  if (fstat(fds[0], &st) != 0 || !watch_death(fds[1], EPOLLERR)) return Errno(errno);
+  p.dev = st.st_dev;
+  p.ino = st.st_ino;
+  return p;
+}
+
+void Host::lay_in_pipes() {
+  while (spare_pipes_.size() < SPARE_PIPES) {
+    Result<SparePipe> p = make_pipe();
+    if (!p.ok()) return;  // whoever needs one is told
+    spare_pipes_.push_back(std::move(*p));
+  }
 }
 
 /// The read end of a new pipe is the fd; its write end, which we keep, tells of the last close.
 Result<UniqueFd> Host::make_fd(const std::shared_ptr<File>& file) {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return Errno(errno);
-  UniqueFd read_end(fds[0]), write_end(fds[1]);
-  fcntl(write_end.get(), F_SETPIPE_SZ, 4096);
-  struct stat st {};
-  if (fstat(read_end.get(), &st) != 0) return Errno(errno);
-  file->dev = st.st_dev;
-  file->ino = st.st_ino;
-  const int w = write_end.get();
-  epoll_event e{};
-  e.events = EPOLLERR;
-  e.data.fd = w;
-  if (epoll_ctl(deaths_.get(), EPOLL_CTL_ADD, w, &e) != 0) return Errno(errno);
-  kernel_.files[st.st_ino] = file;
-  pipe_of_[st.st_ino] = w;
-  pipes_.emplace(w, Pipe{std::move(write_end), file, st.st_ino});
-  return read_end;
+  if (spare_pipes_.empty()) spare_pipes_.push_back(TRY(make_pipe()));
+  SparePipe p = std::move(spare_pipes_.back());
+  spare_pipes_.pop_back();
+  file->dev = p.dev;
+  file->ino = p.ino;
+  const int w = p.write_end.get();
+  kernel_.files[p.ino] = file;
+  pipe_of_[p.ino] = w;
+  pipes_.emplace(w, Pipe{std::move(p.write_end), file, p.ino});
+  return std::move(p.read_end);
 }
 
 void Host::make_readable(u64 ino) {
@@ -572,27 +648,27 @@ Reply Host::identify(const Request& request, RemoteCaller&) {
 }
 
 void Host::drain() {
-  epoll_event events[64];
-  for (;;) {
-    const int n = epoll_wait(deaths_.get(), events, 64, 0);
-    if (n <= 0) break;
+  constexpr int MOST = 64;
+  epoll_event events[MOST];
+  for (int n = MOST; n == MOST;) {
+    n = epoll_wait(deaths_.get(), events, MOST, 0);
     for (int i = 0; i < n; ++i) {
       const int fd = events[i].data.fd;
       if (const auto p = pipes_.find(fd); p != pipes_.end()) {
         const u64 ino = p->second.ino;
-        epoll_ctl(deaths_.get(), EPOLL_CTL_DEL, fd, nullptr);
-        const Pipe gone = std::move(p->second);
+        const Pipe gone = std::move(p->second);  // nobody else holds its write end: nobody watches it any more
         pipes_.erase(p);
         pipe_of_.erase(ino);
         kernel_.file_released(ino);
       } else if (const auto o = pidfds_.find(fd); o != pidfds_.end()) {
         owner_gone(o->second);
+      } else if (fd == pins_.event_fd()) {
+        pins_.drain();
       } else {
         epoll_ctl(deaths_.get(), EPOLL_CTL_DEL, fd, nullptr);
       }
     }
   }
-  pins_.drain();
 }
 
 void Host::owner_gone(u32 index) {
@@ -633,6 +709,7 @@ void Host::recover_slot(u32 index) {
 void Host::recover_slots(OwnerId owner) {
   for (u32 i = 0; i < MAX_RUN_SLOTS; ++i)
     if (process_of(load_acquire(&kernel_.window().ram()->slots[i].owner)) == owner) recover_slot(i);
+  tasks_release_all(*kernel_.window().rom()->tasks, owner);
   serve_doorbell();  // a wake-up whose producer died is still owed
 }
 

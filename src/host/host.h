@@ -1,18 +1,23 @@
 // host: the process that stands for the kernel: one Kernel, its clients' connections, the pipes behind their fds, wake-ups, the dead.
 // One thread does all of it; a second one only sleeps on the doorbell and passes each ring on.
 #pragma once
+#include <sys/epoll.h>
+
 #include <chrono>
 #include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "host/connection.h"
-#include "host/patched_libc.h"
+#include "host/gdb_jit.h"
+#include "host/patched_objects.h"
 #include "host/perf_map.h"
 #include "host/virtual_files.h"
+#include "host/worker.h"
 #include "objects/objects.h"
 #include "objects/pins.h"
 #include "syscall/dispatch.h"
+#include "wire/spin.h"
 
 namespace skep {
 
@@ -22,6 +27,9 @@ struct HostOptions {
   u32 nr_cpus = 1;
   bool jit = true;          ///< compile programs
   bool perf_map = false;    ///< write /tmp/perf-PID.map
+  std::string kernel_headers{};  ///< a tree to show to clients before all others; empty: none
+  bool gdb_jit = false;     ///< show gdb compiled programs
+  WorkerOptions worker = {};
 };
 
 class Host {
@@ -63,14 +71,25 @@ class Host {
     std::shared_ptr<File> file;
     u64 ino;
   };
+  /// A pipe that is nobody's yet, watched for its last close.
+  struct SparePipe {
+    UniqueFd read_end, write_end;
+    u64 dev, ino;
+  };
 
   /// Another user's process that has not shown the token may only say hello.
   bool may_ask(const Client& client, const WireRequest& r) const;
   Status start_listening(const std::string& dir);
   Status start_trace();
   void watch(int fd, u32 events);
+  /// An event of `fd` is something's end: drain() looks at it.
+  bool watch_death(int fd, u32 events);
+  /// epoll_wait(); with a look around first when a client is likely to ask again at once.
+  int wait(epoll_event* events, int most, int timeout_ms);
   void accept_all();
   /// False: the client is to be dropped.
+  /// Beside the session's own worker.
+  bool somebody_is_connected() const;
   bool serve(Client& client);
   void handle(Client& client, const Request& request);
   Reply dispatch(Client& client, const Request& request, RemoteCaller& caller);
@@ -83,6 +102,9 @@ class Host {
   void hold_mapping(const ObjectRef& object, bool writable, int change);
   Reply identify(const Request& request, RemoteCaller& caller);
   Result<UniqueFd> make_fd(const std::shared_ptr<File>& file);
+  Result<SparePipe> make_pipe();
+  /// Makes pipes while nobody waits for them.
+  void lay_in_pipes();
   void make_readable(u64 ino);
   /// Sees every close, unlink and death up to now. Called before each request is served: ids are gone when close() returns.
   void drain();
@@ -100,16 +122,22 @@ class Host {
   WireCounts counts() const;
 
   u64 token_[2];
+  Worker worker_;
   Kernel kernel_;
   VirtualFiles files_;
   PinStore pins_;
-  PatchedLibc libc_;
+  PatchedObjects patched_;
   PerfMaps perf_maps_;
+  GdbJit gdb_jit_;
   UniqueFd epoll_, deaths_, listener_, liveness_, doorbell_event_, trace_fifo_;
   std::unordered_map<int, Client> clients_;   ///< by connection fd
   std::unordered_map<int, Pipe> pipes_;       ///< by write end
   std::unordered_map<int, u32> pidfds_;       ///< pidfd -> owner index
   std::unordered_map<u64, int> pipe_of_;      ///< inode -> write end
+  std::vector<SparePipe> spare_pipes_;
+  SpinGuess spin_guess_;
+  bool talking_ = false;  ///< the last thing that happened was a client's request
+  bool alone_ = false;    ///< one processor only: whom we wait for needs it
   std::vector<Owner> owners_{1};
   std::vector<u32> free_owners_;
   u32 generation_ = 1;

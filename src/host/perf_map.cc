@@ -17,15 +17,14 @@ void write_to(const UniqueFd& fd, const std::string& text) {
   if (fd) (void)!write(fd.get(), text.data(), text.size());
 }
 
-/// Linux: kernel/bpf/core.c:bpf_prog_ksym_set_name()
-std::string symbol_name(const Prog& prog, std::size_t function) {
+}  // namespace
+
+std::string code_symbol(const Prog& prog, std::size_t function) {
   std::string tag;
   for (const u8 b : prog.jited.functions[function].tag) tag += fmt::format("{:02x}", b);
   const std::string name = function == 0 ? prog.name : fmt::format("F{}", function);
   return fmt::format("bpf_prog_{}{}{}", tag, name.empty() ? "" : "_", name);
 }
-
-}  // namespace
 
 std::string PerfMaps::path_of(pid_t pid) const { return fmt::format("{}/perf-{}.map", dir_, pid); }
 
@@ -58,7 +57,7 @@ void PerfMaps::add_program(const Prog& prog) {
   bool replaces = false;
   for (std::size_t i = 0; i < prog.jited.functions.size(); ++i) {
     const JitedInfo::Function& f = prog.jited.functions[i];
-    const std::string name = symbol_name(prog, i);
+    const std::string name = code_symbol(prog, i);
     text += line(f.addr, f.len, name);
     replaces |= add(f.addr, Symbol{f.len, name});
   }

@@ -10,6 +10,9 @@
 
 namespace skep {
 
+/// What a function of a compiled program is called: bpf_prog_TAG_NAME. Linux: kernel/bpf/core.c:bpf_prog_ksym_set_name()
+std::string code_symbol(const Prog& prog, std::size_t function);
+
 /// CODE is the same in all processes, and so is what these files say. They stay when processes end: perf reads them later.
 class PerfMaps {
  public:

@@ -2,6 +2,7 @@
 
 #include "buffers/ringbuf.h"
 #include "helpers/memory.h"
+#include "progtypes/func_ids.h"
 
 namespace skep {
 namespace {
@@ -59,8 +60,11 @@ struct Call {
         return map_pointer_fits(arg);
       case ARG_PTR_TO_MAP_KEY:
         return map != nullptr && bytes_fit(type, arg, map->key_size);
-      case ARG_PTR_TO_MAP_VALUE:
-        return map != nullptr && (is_null(type, arg) || bytes_fit(type, arg, map->value_size));
+      case ARG_PTR_TO_MAP_VALUE: {
+        // A bloom filter is asked for the value. Linux: verifier.c:resolve_map_arg_type()
+        const bool asks = proto.id == func::map_peek_elem && map != nullptr && map->type == BPF_MAP_TYPE_BLOOM_FILTER;
+        return map != nullptr && (is_null(type, arg) || bytes_fit(asks ? base_type(type) : type, arg, map->value_size));
+      }
       case ARG_PTR_TO_MEM:
         return memory_fits(i);
       case ARG_CONST_SIZE:
@@ -79,6 +83,9 @@ struct Call {
         return is_null(type, arg) || run_on_stack(run, arg);
       case ARG_PTR_TO_SPIN_LOCK:
         return run_value_lock(run, arg) != nullptr;
+      case ARG_PTR_TO_BTF_ID:
+        // A task, which our helpers compare with the run's own and never follow.
+        return is_null(type, arg) || kernel_range(run, arg).len != 0;
       case ARG_PTR_TO_CONST_STR:
         return run_const_string(run, arg) >= 0;
       default:

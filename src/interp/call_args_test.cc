@@ -102,10 +102,20 @@ TEST_F(CallArgs, FunctionsStackLocksAndStrings) {
   EXPECT_EQ(check(string, reinterpret_cast<u64>(open->elems)), 1u) << "may change";
 }
 
+TEST_F(CallArgs, PointersToKernelTypesAreTheKernels) {
+  prepare({exit_()});
+  const FuncProto proto = {.args = {ARG_PTR_TO_BTF_ID}};
+  const u64 task[4] = {};
+  EXPECT_EQ(check(proto, reinterpret_cast<u64>(task)), 1u) << "the process's";
+  EXPECT_EQ(check(proto, 0), 1u);
+  run_->extra = {reinterpret_cast<u64>(task), sizeof task};
+  EXPECT_EQ(check(proto, reinterpret_cast<u64>(task)), 0u);
+}
+
 TEST_F(CallArgs, WhatCannotBeCheckedFitsNothing) {
   prepare({exit_()});
-  for (const u32 type : {u32{ARG_PTR_TO_SOCK_COMMON}, u32{ARG_PTR_TO_SOCKET_OR_NULL}, u32{ARG_PTR_TO_BTF_ID},
-                         u32{ARG_PTR_TO_TIMER}, u32{ARG_KPTR_XCHG_DEST}, u32{ARG_PTR_TO_DYNPTR}, u32{ARG_PTR_TO_PERCPU_BTF_ID},
+  for (const u32 type : {u32{ARG_PTR_TO_SOCK_COMMON}, u32{ARG_PTR_TO_SOCKET_OR_NULL}, u32{ARG_PTR_TO_TIMER},
+                         u32{ARG_KPTR_XCHG_DEST}, u32{ARG_PTR_TO_DYNPTR}, u32{ARG_PTR_TO_PERCPU_BTF_ID},
                          u32{ARG_PTR_TO_ARENA}}) {
     const FuncProto proto = {.args = {type}};
     EXPECT_EQ(check(proto, stack_end() - 16), 1u) << type;

@@ -10,7 +10,8 @@ class Addresses {
  public:
   explicit Addresses(Function& f) : f_(f), looked_through_(f.values.size(), 0) {}
 
-  void run() {
+  /// True where it changed who is used.
+  bool run() {
     for (const Block& b : f_.blocks)
       for (const ValueId id : b.values) {
         const Value& v = f_.values[id];
@@ -30,6 +31,7 @@ class Addresses {
         } else
           make_lea(v);
       }
+    return changed_;
   }
 
  private:
@@ -48,12 +50,14 @@ class Addresses {
       const ValueId base = v.arg[0];
       if (base == NONE || !vanishes(base, others) || !fold_base(v, at(base), base)) break;
       others = 1;
+      changed_ = true;
     }
     others = 0;
     for (u32 turn = 0; turn < 3; ++turn) {
       const ValueId index = v.arg[1];
       if (index == NONE || (at(index).uses > 1 && !vanishes(index, others)) || !fold_index(v, at(index))) break;
       others = 1;
+      changed_ = true;
     }
   }
 
@@ -107,6 +111,7 @@ class Addresses {
         const u64 apart = static_cast<u64>(at(v.arg[i]).imm) - static_cast<u64>(at(a).imm);
         if (static_cast<u64>(static_cast<s64>(static_cast<s32>(apart))) != apart || !add_disp(v, static_cast<s64>(apart))) continue;
         v.arg[i] = a;
+        changed_ = true;
         return;
       }
       if (anchors_.size() < MAX_ANCHORS) anchors_.push_back(v.arg[i]);
@@ -130,20 +135,22 @@ class Addresses {
     }
   }
 
-  static void become_lea(Value& v, ValueId base, ValueId index, u8 scale) {
+  void become_lea(Value& v, ValueId base, ValueId index, u8 scale) {
     v.op = Op::Lea;
     v.arg[0] = base;
     v.arg[1] = index;
     v.scale = scale;
+    changed_ = true;
   }
 
   Function& f_;
-  std::vector<ValueId> anchors_;
-  std::vector<u32> looked_through_;  ///< times that a value is the base or index of an access
+  bool changed_ = false;
+  Vec<ValueId> anchors_;
+  Vec<u32> looked_through_;  ///< times that a value is the base or index of an access
 };
 
 }  // namespace
 
-void fold_addresses(Function& f) { Addresses(f).run(); }
+bool fold_addresses(Function& f) { return Addresses(f).run(); }
 
 }  // namespace skep::jit

@@ -4,7 +4,6 @@
 // calls, and where registers are short. A value is written once, so what its stack slot holds, once stored, stays true.
 #pragma once
 #include <span>
-#include <vector>
 
 #include "jit/live.h"
 
@@ -47,7 +46,7 @@ class Allocation {
   bool ok = true;
   u32 n_slots = 0;
   RegMask used = 0;               ///< registers written
-  std::vector<RegMask> live_out;  ///< by index of the layout: registers that hold something when the block is left
+  Vec<RegMask> live_out;  ///< by index of the layout: registers that hold something when the block is left
   /// Where a value is at a position that one of its ranges has. What has none there is made anew: not asked for.
   Loc loc(ValueId v, u32 pos) const noexcept;
   /// Moves to be made at once before the instruction at base position `pos`. Quick when asked for in ascending order.
@@ -61,21 +60,21 @@ class Allocation {
     u32 from;
     Loc loc;
   };
-  std::vector<Placed> placed_;  ///< pieces, value by value
-  std::vector<u32> placed_start_;
-  std::vector<Move> moves_, edge_moves_;
-  std::vector<u32> move_pos_;  ///< of each of moves_, ascending
+  Vec<Placed> placed_;  ///< pieces, value by value
+  Vec<u32> placed_start_;
+  Vec<Move> moves_, edge_moves_;
+  Vec<u32> move_pos_;  ///< of each of moves_, ascending
   std::size_t next_move_ = 0;
-  std::vector<u32> edge_base_;   ///< of a block: its first edge's number
-  std::vector<u32> edge_start_;  ///< of an edge: into edge_moves_
+  Vec<u32> edge_base_;   ///< of a block: its first edge's number
+  Vec<u32> edge_start_;  ///< of an edge: into edge_moves_
 };
 
 /// The scan itself: pieces and their registers.
 struct Scan {
-  std::vector<Piece> pieces;
-  std::vector<u32> first_piece;  ///< of each value; NONE: has none
-  std::vector<u32> phi_class;    ///< of each value: one for all that phis join
-  std::vector<RegMask> live_out;
+  Vec<Piece> pieces;
+  Vec<u32> first_piece;  ///< of each value; NONE: has none
+  Vec<u32> phi_class;    ///< of each value: one for all that phis join
+  Vec<RegMask> live_out;
   RegMask used = 0;
   bool ok = true;
 };

@@ -7,10 +7,10 @@ bool ends_block(const bpf_insn& insn) { return is_plain_jump(insn) || is_cond_ju
 
 }  // namespace
 
-void split_blocks(const Program& program, u32 function, Function* f, std::vector<InsnRange>* ranges) {
+void split_blocks(const Program& program, u32 function, Function* f, Vec<InsnRange>* ranges) {
   const auto insns = program.input().insns;
   const u32 start = program.start(function), end = program.end(function);
-  std::vector<u32> block_of(end - start, NONE);  // first a mark at each leader, then its block
+  Vec<u32> block_of(end - start, NONE);  // first a mark at each leader, then its block
   bool entry_is_target = false;
   block_of[0] = 0;
   for (u32 pc = start; pc < end; pc += insn_slots(insns[pc])) {

@@ -10,6 +10,6 @@ struct InsnRange {
 
 /// The blocks in the order of their instructions, with succs only. A function whose first instruction is jumped to gets an empty
 /// entry. *ranges: the instructions of each.
-void split_blocks(const Program& program, u32 function, Function* f, std::vector<InsnRange>* ranges);
+void split_blocks(const Program& program, u32 function, Function* f, Vec<InsnRange>* ranges);
 
 }  // namespace skep::jit

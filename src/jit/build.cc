@@ -73,9 +73,9 @@ class Builder {
   Builder(const Program& program, u32 index) : p_(program), insns_(program.input().insns), index_(index) {}
 
   Built run() {
-    std::vector<InsnRange> in_bpf_order;
+    Vec<InsnRange> in_bpf_order;
     split_blocks(p_, index_, &built_.function, &in_bpf_order);
-    std::vector<BlockId> old_index;
+    Vec<BlockId> old_index;
     built_.loops = order_blocks(f_, &old_index);
     for (const BlockId b : old_index) ranges_.push_back(in_bpf_order[b]);
     f_.values.reserve((p_.end(index_) - p_.start(index_)) * 5 / 4);
@@ -88,7 +88,7 @@ class Builder {
     enter();
     for (block_ = 0; block_ < f_.blocks.size(); ++block_) translate_block();
     consts.place();
-    std::vector<ValueId> moved;
+    Vec<ValueId> moved;
     vars.finish(moved);
     return std::move(built_);
   }
@@ -270,6 +270,7 @@ class Builder {
       const u32 id = static_cast<u32>(insn.imm);
       const HelperInfo h = p_.helper(id);
       v.op = id == func::tail_call ? Op::TailCall : Op::CallHelper;
+      built_.calls_helpers = true;
       v.imm = id;
       v.may_end = h.may_end;
       keeps_args = h.keeps_args;
@@ -288,7 +289,7 @@ class Builder {
   const u32 index_;
   Built built_;
   Function& f_ = built_.function;
-  std::vector<InsnRange> ranges_;
+  Vec<InsnRange> ranges_;
   ConstPool* consts_ = nullptr;
   SsaVars* vars_ = nullptr;
   BlockId block_ = 0;
@@ -298,9 +299,9 @@ class Builder {
 /// Registers that a function reads before it writes them.
 u16 read_on_entry(const Program& p, u32 index) {
   Function f;
-  std::vector<InsnRange> in_bpf_order;
+  Vec<InsnRange> in_bpf_order;
   split_blocks(p, index, &f, &in_bpf_order);
-  std::vector<BlockId> old_index;
+  Vec<BlockId> old_index;
   const Loops loops = order_blocks(f, &old_index);
   SsaVars vars(f, loops);
   for (BlockId b = 0; b < f.blocks.size(); ++b) {

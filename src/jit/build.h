@@ -8,6 +8,7 @@ namespace skep::jit {
 struct Built {
   Function function;
   Loops loops;
+  bool calls_helpers = false;
 };
 
 /// One function as its instructions stand, registers in single assignment, the stack all memory.

@@ -7,9 +7,10 @@ namespace {
 
 /// A depth-first walk, the later successor first, so that blocks finish in about the reverse of the order they stand in.
 struct Walk {
-  std::vector<BlockId> preorder;  ///< block of a preorder number
-  std::vector<u32> pre, last;     ///< of a block: its number, and the highest below it in the tree. NONE: not reached
-  std::vector<BlockId> reverse_postorder;
+  Vec<BlockId> preorder;  ///< block of a preorder number
+  Vec<u32> pre, last;     ///< of a block: its number, and the highest below it in the tree. NONE: not reached
+  Vec<BlockId> reverse_postorder;
+  bool has_loops = false;
 };
 
 Walk walk(const Function& f) {
@@ -17,17 +18,19 @@ Walk walk(const Function& f) {
   Walk w;
   w.pre.assign(n, NONE);
   w.last.assign(n, 0);
+  Vec<u8> left(n, false);
   struct Step {
     BlockId block;
     u32 done;
   };
-  std::vector<Step> stack{{0, 0}};
+  Vec<Step> stack{{0, 0}};
   w.pre[0] = 0;
   w.preorder.push_back(0);
   while (!stack.empty()) {
     Step& step = stack.back();
     const Block& b = f.blocks[step.block];
     if (step.done == 2) {
+      left[step.block] = true;
       w.last[step.block] = static_cast<u32>(w.preorder.size()) - 1;
       w.reverse_postorder.push_back(step.block);
       stack.pop_back();
@@ -35,7 +38,11 @@ Walk walk(const Function& f) {
     }
     const bool swap = b.succs[1] != NONE && b.succs[0] < b.succs[1];
     const BlockId s = b.succs[(step.done++ != 0) != swap ? 1 : 0];
-    if (s == NONE || w.pre[s] != NONE) continue;
+    if (s == NONE) continue;
+    if (w.pre[s] != NONE) {
+      w.has_loops |= !left[s];
+      continue;
+    }
     w.pre[s] = static_cast<u32>(w.preorder.size());
     w.preorder.push_back(s);
     stack.push_back({s, 0});
@@ -106,7 +113,7 @@ class LoopFinder {
 
   const Function& f_;
   const Walk& w_;
-  std::vector<BlockId> stands_for_, mark_, body_;
+  Vec<BlockId> stands_for_, mark_, body_;
   Loops loops_;
 };
 
@@ -115,7 +122,7 @@ class Layout {
  public:
   Layout(const Walk& w, const Loops& loops) : w_(w), loops_(loops), first_(w.pre.size(), NONE), next_(w.pre.size(), NONE) {}
 
-  std::vector<BlockId> run() {
+  Vec<BlockId> run() {
     if (loops_.irreducible) return w_.reverse_postorder;
     // Lists of each loop's blocks and inner heads, from the back.
     for (std::size_t i = w_.reverse_postorder.size(); i-- > 0;) {
@@ -125,7 +132,7 @@ class Layout {
       next_[b] = list;
       list = b;
     }
-    std::vector<BlockId> order, stack;
+    Vec<BlockId> order, stack;
     for (BlockId b = top_; b != NONE || !stack.empty();) {
       if (b == NONE) {
         b = next_[stack.back()];
@@ -146,7 +153,7 @@ class Layout {
  private:
   const Walk& w_;
   const Loops& loops_;
-  std::vector<BlockId> first_, next_;
+  Vec<BlockId> first_, next_;
   BlockId top_ = NONE;
 };
 
@@ -171,15 +178,21 @@ void fill_preds(Function& f) {
       if (s != NONE) f.blocks[s].preds.push_back(b);
 }
 
-Loops order_blocks(Function& f, std::vector<BlockId>* old_index) {
+Loops order_blocks(Function& f, Vec<BlockId>* old_index) {
   const Walk w = walk(f);
   for (BlockId b = 0; b < f.blocks.size(); ++b)
     if (w.pre[b] == NONE) f.blocks[b].succs[0] = f.blocks[b].succs[1] = NONE;
   fill_preds(f);
-  Loops found = LoopFinder(f, w).run();
-  const std::vector<BlockId> order = Layout(w, found).run();
+  Loops found;
+  if (w.has_loops) {
+    found = LoopFinder(f, w).run();
+  } else {
+    found.head.assign(f.blocks.size(), NONE);
+    found.outer.assign(f.blocks.size(), NONE);
+  }
+  const Vec<BlockId> order = w.has_loops ? Layout(w, found).run() : w.reverse_postorder;
 
-  std::vector<BlockId> new_index(f.blocks.size(), NONE);
+  Vec<BlockId> new_index(f.blocks.size(), NONE);
   for (BlockId i = 0; i < order.size(); ++i) new_index[order[i]] = i;
   const auto moved = [&](BlockId b) { return b == NONE ? NONE : new_index[b]; };
   std::vector<Block> blocks(order.size());

@@ -29,7 +29,7 @@ class Cleanup {
  private:
   void find_reached() {
     reached_.assign(n_, false);
-    std::vector<BlockId> work{0};
+    Vec<BlockId> work{0};
     reached_[0] = true;
     while (!work.empty()) {
       const BlockId b = work.back();
@@ -125,7 +125,7 @@ class Cleanup {
   }
 
   void renumber() {
-    std::vector<BlockId> number(n_, NONE);
+    Vec<BlockId> number(n_, NONE);
     u32 kept = 0;
     for (BlockId b = 0; b < n_; ++b)
       if (reached_[b] && into_[b] == b) number[b] = kept++;
@@ -151,9 +151,9 @@ class Cleanup {
 
   Function& f_;
   const u32 n_;
-  std::vector<bool> reached_;
-  std::vector<BlockId> into_;
-  std::vector<ValueId> moved_;
+  Vec<bool> reached_;
+  Vec<BlockId> into_;
+  Vec<ValueId> moved_;
 };
 
 }  // namespace

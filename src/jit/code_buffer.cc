@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 namespace skep::jit {
 namespace {
@@ -35,7 +36,25 @@ void put32(u8* at, u32 x) { std::memcpy(at, &x, 4); }
 u8* PlainMemory::alloc(std::size_t size) { return static_cast<u8*>(std::malloc(size)); }
 void PlainMemory::free(u8* p) { std::free(p); }
 
-CodeBuffer::CodeBuffer(std::size_t expected) : Xbyak::CodeGenerator(expected, Xbyak::AutoGrow, static_cast<PlainMemory*>(this)) {}
+CodeBuffer::CodeBuffer() : Xbyak::CodeGenerator(BEGINNING, Xbyak::AutoGrow, static_cast<PlainMemory*>(this)) {}
+
+CodeBuffer& CodeBuffer::fresh() {
+  static thread_local std::unique_ptr<CodeBuffer> kept;
+  if (kept == nullptr || kept->getSize() > MAX_KEPT)
+    kept.reset(new CodeBuffer);
+  else
+    kept->restart();
+  return *kept;
+}
+
+void CodeBuffer::restart() {
+  resetSize();
+  labels_.clear();
+  items_.clear();
+  relatives_.clear();
+  shift_.clear();
+  bytes_.clear();
+}
 
 CodeBuffer::Label CodeBuffer::new_label() {
   labels_.push_back({});

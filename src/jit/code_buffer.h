@@ -24,7 +24,9 @@ class CodeBuffer : private PlainMemory, public Xbyak::CodeGenerator {
     u32 at = 0, items = 0;
   };
 
-  explicit CodeBuffer(std::size_t expected);
+  /// This thread's, empty. Making one takes longer than compiling a small program, so a thread keeps its last one, if that is not
+  /// large. Only the newest of a thread's may be used.
+  static CodeBuffer& fresh();
 
   Label new_label();
   void bind(Label label) { labels_[label] = mark(); }
@@ -45,6 +47,10 @@ class CodeBuffer : private PlainMemory, public Xbyak::CodeGenerator {
   std::vector<u8> take_bytes() { return std::move(bytes_); }
 
  private:
+  static constexpr std::size_t BEGINNING = 64 << 10, MAX_KEPT = 1 << 20;
+  CodeBuffer();
+  void restart();
+
   static constexpr u8 JUMP = 16, ALIGN = 17;
   struct Item {
     u32 at;

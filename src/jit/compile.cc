@@ -78,9 +78,7 @@ Result<JitCode> emit_functions(std::vector<Function>& functions, const JitInput&
 }
 
 Result<JitCode> emit_for(std::vector<Function>& functions, Features features) {
-  std::size_t values = 0;
-  for (const Function& f : functions) values += f.values.size();
-  ProgramCode program(4096 + values * 6, functions.size());
+  ProgramCode program(functions.size());
   for (u32 i = 0; i < functions.size(); ++i) {
     const ValueId run = prepare(functions[i]);
     const Machine machine{functions[i], features, run};

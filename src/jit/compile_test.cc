@@ -68,6 +68,46 @@ TEST_F(Compile, AMillionInstructions) {
   }
 }
 
+/// Inlined or not, and with everything that is worth a register living across: as interpreted, once nothing is known and once all is.
+TEST_F(Compile, TheCurrentTask) {
+  Prog p = {movr(6, 1)};
+  for (u8 r = 2; r <= 5; ++r) p.push_back(ldx(BPF_DW, r, 1, static_cast<s16>(8 * r)));
+  for (s16 at = 8; at <= 64; at = static_cast<s16>(at + 8)) {
+    p.push_back(ldx(BPF_DW, 0, 1, static_cast<s16>(at - 8)));
+    p.push_back(alu64k(BPF_MUL, 0, at));
+    p.push_back(stx(BPF_DW, 10, static_cast<s16>(-at), 0));
+  }
+  p = p + Prog{mov(7, 3), mov(9, 0), call(func::get_current_pid_tgid), alu64x(BPF_XOR, 9, 0), call(func::get_current_task), movr(8, 0),
+               movr(1, 6), call(func::get_attach_cookie), alu64x(BPF_MUL, 9, 8), alu64x(BPF_ADD, 9, 0), alu64k(BPF_ADD, 7, -1),
+               jk(BPF_JNE, 7, 0, -10)};
+  for (s16 at = 8; at <= 64; at = static_cast<s16>(at + 8)) {
+    p.push_back(ldx(BPF_DW, 0, 10, static_cast<s16>(-at)));
+    p.push_back(alu64x(BPF_XOR, 9, 0));
+    p.push_back(alu64k(BPF_MUL, 9, 31));
+  }
+  p = p + Prog{movr(0, 9), exit_()};
+  for (std::size_t i = 0; i < ctx_.size(); ++i) ctx_[i] = static_cast<u8>(i * 37 + 5);
+  as_interpreted(p, {}, "asks");
+  auto made = jit_compile(input(p, true));
+  ASSERT_TRUE(made.ok());
+  Loaded loaded(*made);
+  const u64 want = interp_run(prepare(p));
+  RunCtx& run = prepare(p);
+  const u64 args[5] = {reinterpret_cast<u64>(run.ctx), 0, 0, 0, 0};
+  for (int turn = 0; turn < 2; ++turn) {
+    u64 got = 0;
+    ASSERT_TRUE(call_checked(loaded.function(), &run, args, &got));
+    EXPECT_EQ(got, want);
+    EXPECT_EQ(run.pid_tgid, env_.fake_pid_tgid);
+    EXPECT_EQ(run.task, env_.fake_task);
+  }
+  // The second time nobody was asked: what the run knows is what it says.
+  env_.fake_pid_tgid = 0x77, env_.fake_task = 0x88;
+  u64 got = 0;
+  ASSERT_TRUE(call_checked(loaded.function(), &run, args, &got));
+  EXPECT_EQ(got, want);
+}
+
 /// The same thousands of sums twice, with a call between: to keep them all would take a frame that no run has room for, which reaches
 /// beyond the guard page below the stack.
 TEST_F(Compile, FramesFitTheStack) {

@@ -27,7 +27,7 @@ std::size_t ConstPool::slot(Op op, s64 imm) const noexcept {
 }
 
 void ConstPool::grow() {
-  const std::vector<Known> old = std::move(table_);
+  const Vec<Known> old = std::move(table_);
   table_.assign(old.size() * 2, {0, NONE, Op::Const});
   for (const Known& k : old)
     if (k.value != NONE) table_[slot(k.op, k.imm)] = k;

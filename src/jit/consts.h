@@ -1,6 +1,5 @@
 // jit: constants and addresses that cost nothing: one value each, at the beginning of the entry. Internal to the room.
 #pragma once
-#include <vector>
 
 #include "jit/ir.h"
 
@@ -27,8 +26,8 @@ class ConstPool {
   void grow();
 
   Function& f_;
-  std::vector<Known> table_;  ///< open addressing, a power of two
-  std::vector<ValueId> fresh_;
+  Vec<Known> table_;  ///< open addressing, a power of two
+  Vec<ValueId> fresh_;
   u32 count_ = 0;
 };
 

@@ -53,11 +53,11 @@ bool Dominators::pass(const Function& f, bool all_preds) {
 }
 
 void Dominators::number(u32 n) {
-  std::vector<u32> size(n, 1);
+  Vec<u32> size(n, 1);
   for (BlockId b = n; b-- > 1;) size[parent_[b]] += size[b];
   pre_.assign(n, 0);
   last_.assign(n, 0);
-  std::vector<u32> next(n, 1);  // preorder number of the next child
+  Vec<u32> next(n, 1);  // preorder number of the next child
   for (BlockId b = 0; b < n; ++b) {
     if (b != 0) {
       pre_[b] = next[parent_[b]];

@@ -1,6 +1,5 @@
 // jit: which block is passed on every way to another. Internal to the room.
 #pragma once
-#include <vector>
 
 #include "jit/ir.h"
 
@@ -24,8 +23,8 @@ class Dominators {
   void hang(BlockId b, BlockId parent) noexcept;
   void number(u32 n);
 
-  std::vector<BlockId> parent_, jump_;  ///< jump_: an ancestor further up, so that walks take logarithmic time
-  std::vector<u32> depth_, pre_, last_;
+  Vec<BlockId> parent_, jump_;  ///< jump_: an ancestor further up, so that walks take logarithmic time
+  Vec<u32> depth_, pre_, last_;
 };
 
 }  // namespace skep::jit

@@ -26,15 +26,15 @@ struct ProgramCode {
     u16 saved;
   };
 
-  ProgramCode(std::size_t expected_bytes, std::size_t n_functions) : code(expected_bytes) {
+  explicit ProgramCode(std::size_t n_functions) : code(CodeBuffer::fresh()) {
     for (std::size_t i = 0; i < n_functions; ++i) labels.push_back(code.new_label());
   }
-  CodeBuffer code;
-  std::vector<CodeBuffer::Label> labels;  ///< of functions
-  std::vector<Gate> gates;
-  std::vector<Fault> faults;
-  std::vector<Line> lines;
-  std::vector<FunctionCode> functions;
+  CodeBuffer& code;
+  Vec<CodeBuffer::Label> labels;  ///< of functions
+  Vec<Gate> gates;
+  Vec<Fault> faults;
+  Vec<Line> lines;
+  Vec<FunctionCode> functions;
 };
 
 /// Brings a function into the form that allocation and emission expect: constants at the right, the run's Param where it is needed
@@ -151,10 +151,10 @@ class FunctionEmitter {
   const Live& live_;
   Allocation& a_;
   MoveOrder order_;
-  std::vector<Move> group_;  ///< scratch
-  std::vector<Label> block_labels_;
-  std::vector<u32> edge_index_;  ///< of block b's successor k at 2 b + k: its number among that one's predecessors
-  std::vector<Deferred> deferred_;
+  Vec<Move> group_;  ///< scratch
+  Vec<Label> block_labels_;
+  Vec<u32> edge_index_;  ///< of block b's successor k at 2 b + k: its number among that one's predecessors
+  Vec<Deferred> deferred_;
   ValueId id_ = NONE;  ///< at hand
   u32 pos_ = 0;
   u32 bias_ = 0;                         ///< bytes pushed in the middle of moves

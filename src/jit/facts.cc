@@ -2,7 +2,7 @@
 
 namespace skep::jit {
 
-void Facts::add(std::vector<u32>& heads, u32 key, Fact fact) {
+void Facts::add(Vec<u32>& heads, u32 key, Fact fact) {
   if (heads.size() <= key) heads.resize(key + 1 + heads.size(), NONE);
   fact.next = heads[key];
   heads[key] = static_cast<u32>(facts_.size());

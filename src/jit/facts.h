@@ -24,11 +24,11 @@ class Facts {
     u32 first, last;  ///< of the dominator tree's numbers; of edges: the two blocks
     u32 next;
   };
-  void add(std::vector<u32>& heads, u32 key, Fact fact);
+  void add(Vec<u32>& heads, u32 key, Fact fact);
 
   const Simplifier& s_;
-  std::vector<Fact> facts_;
-  std::vector<u32> of_value_, of_block_;  ///< newest first
+  Vec<Fact> facts_;
+  Vec<u32> of_value_, of_block_;  ///< newest first
 };
 
 }  // namespace skep::jit

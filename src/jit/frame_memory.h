@@ -1,6 +1,5 @@
 // jit: what is known to stand in the frame, from one store to the next load. Internal to the room.
 #pragma once
-#include <vector>
 
 #include "jit/ir.h"
 

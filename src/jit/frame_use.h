@@ -21,7 +21,7 @@ class FrameUse {
   FrameUse(const Function& f, const Program& program);
 
   /// Loads and stores at known places, in the order they stand in.
-  std::vector<Access> accesses;
+  Vec<Access> accesses;
   /// Reached by others: by helpers, by functions, through pointers reckoned at run time.
   std::bitset<BYTES> shared;
 

@@ -105,6 +105,7 @@ class Fuser {
       store.op = Op::Update;
       store.sub = op.op;
       store.arg[2] = other;
+      dropped_ = true;
       return;
     }
   }
@@ -129,11 +130,12 @@ class Fuser {
   }
 
  public:
-  bool extended_ = false;
+  bool extended_ = false;  ///< there are copies
+  bool dropped_ = false;   ///< a load and an operation have become part of a store
 
  private:
   Function& f_;
-  std::vector<u32> place_;
+  Vec<u32> place_;
   BlockId block_ = 0;
 };
 
@@ -148,10 +150,11 @@ void drop_copies(Function& f) {
 
 }  // namespace
 
-void fuse(Function& f) {
+bool fuse(Function& f) {
   Fuser fuser(f);
   fuser.run();
   if (fuser.extended_) drop_copies(f);
+  return fuser.extended_ || fuser.dropped_;
 }
 
 }  // namespace skep::jit

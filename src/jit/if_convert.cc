@@ -217,7 +217,7 @@ class IfConverter {
   ValueId& arg(ValueId phi, std::size_t i) { return f_.phi_args[static_cast<std::size_t>(f_.values[phi].imm) + i]; }
 
   Function& f_;
-  std::vector<u32> depth_;
+  Vec<u32> depth_;
 };
 
 }  // namespace

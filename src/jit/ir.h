@@ -5,10 +5,11 @@
 // A value is always a whole 64-bit quantity. `width` says on what an operation works: 8 bytes, or the low 4 of its operands, its result
 // zero-extended then, as BPF's 32-bit operations are. So any value may be used anywhere and is moved as 64 bits.
 #pragma once
+#include <span>
 #include <string>
-#include <vector>
 
 #include "base/types.h"
+#include "jit/scratch.h"
 
 namespace skep::jit {
 
@@ -94,9 +95,18 @@ struct Value {
   s64 imm = 0;
 };
 
+/// Of a block, in their order.
+struct ValueList : Vec<ValueId> {
+  using Vec<ValueId>::Vec;
+  ValueList& operator=(std::span<const ValueId> ids) {
+    assign(ids.begin(), ids.end());
+    return *this;
+  }
+};
+
 struct Block {
-  std::vector<ValueId> values;  ///< phis first, the terminator last
-  std::vector<BlockId> preds;
+  ValueList values;  ///< phis first, the terminator last
+  Vec<BlockId> preds;
   BlockId succs[2] = {NONE, NONE};
   u32 loop_depth = 0;
   bool unlikely = false;  ///< laid out behind the others
@@ -105,9 +115,9 @@ struct Block {
 /// Const, FrameAddr, FuncAddr and Param stand at the beginning of the entry, one value for each: they are made where they are needed.
 /// One function of the program. Blocks stand in the order they are to be laid out in, the entry first; every value is reachable from it.
 struct Function {
-  std::vector<Value> values;
+  Vec<Value> values;
   std::vector<Block> blocks;
-  std::vector<ValueId> phi_args;
+  Vec<ValueId> phi_args;
   u32 stack_bytes = 0;  ///< of BPF stack that is still used as memory
 
   u32 n_succs(const Block& b) const noexcept { return b.succs[0] == NONE ? 0 : b.succs[1] == NONE ? 1 : 2; }

@@ -38,7 +38,7 @@ void Live::lay_out() {
 /// A loop reaches from its head to the last block that jumps back to it; those that are laid out behind everything do not count.
 void Live::find_loops() {
   const auto& all = m_.f.blocks;
-  std::vector<u32> open;
+  Vec<u32> open;
   for (u32 i = 0; i < blocks.size(); ++i) {
     while (!open.empty() && loops[open.back()].last < i) open.pop_back();
     u32 last = NONE;
@@ -108,18 +108,27 @@ void Live::collect_uses() {
               Use{blocks[index_of[block.preds[i]]].to - 1, Need::Any, NO_REG, id});
       }
   };
-  const auto count = [&](ValueId v, const Use&) { ++use_start_[v + 1]; };
-  each_use_in_order(count);
-  phi_uses(count);
+  struct Found {
+    ValueId value;
+    Use use;
+  };
+  Vec<Found> found;
+  found.reserve(n * 2);
+  const auto note = [&](ValueId v, const Use& u) {
+    ++use_start_[v + 1];
+    found.push_back({v, u});
+  };
+  each_use_in_order(note);
+  const std::size_t in_order = found.size();
+  phi_uses(note);
   for (std::size_t i = 0; i < n; ++i) use_start_[i + 1] += use_start_[i];
   uses_.resize(use_start_[n]);
-  std::vector<u32> at(use_start_.begin(), use_start_.end() - 1);
-  const auto fill = [&](ValueId v, const Use& u) { uses_[at[v]++] = u; };
-  each_use_in_order(fill);
-  phi_uses(fill);
-  for (std::size_t i = 0; i < n; ++i) {
-    const auto first = uses_.begin() + use_start_[i], last = uses_.begin() + use_start_[i + 1];
-    const auto less = [](const Use& a, const Use& b) { return a.pos < b.pos; };
+  Vec<u32> at(use_start_.begin(), use_start_.end() - 1);
+  for (const Found& x : found) uses_[at[x.value]++] = x.use;
+  // Only those of phis are out of turn.
+  const auto less = [](const Use& a, const Use& b) { return a.pos < b.pos; };
+  for (std::size_t i = in_order; i < found.size(); ++i) {
+    const auto first = uses_.begin() + use_start_[found[i].value], last = uses_.begin() + use_start_[found[i].value + 1];
     if (!std::is_sorted(first, last, less)) std::sort(first, last, less);
   }
   for (const LaidBlock& b : blocks)

@@ -1,7 +1,6 @@
 // jit: when each value is needed: the order of blocks, positions, ranges, uses. Internal to the room.
 #pragma once
 #include <span>
-#include <vector>
 
 #include "jit/machine.h"
 
@@ -39,18 +38,18 @@ class Live {
  public:
   explicit Live(const Machine& machine);
 
-  std::vector<LaidBlock> blocks;  ///< in the order of the layout: unlikely ones last
-  std::vector<u32> index_of;      ///< of a BlockId: its place in `blocks`
-  std::vector<u32> position_of;  ///< of a value: its base position; where there is no instruction, its block's; NONE: it is nowhere
-  std::vector<Loop> loops;
+  Vec<LaidBlock> blocks;  ///< in the order of the layout: unlikely ones last
+  Vec<u32> index_of;      ///< of a BlockId: its place in `blocks`
+  Vec<u32> position_of;  ///< of a value: its base position; where there is no instruction, its block's; NONE: it is nowhere
+  Vec<Loop> loops;
 
   std::span<const Range> ranges(ValueId v) const noexcept {
     return {ranges_.data() + range_start_[v], range_start_[v + 1] - range_start_[v]};
   }
   std::span<const Use> uses(ValueId v) const noexcept { return {uses_.data() + use_start_[v], use_start_[v + 1] - use_start_[v]}; }
   /// Positions at which a register is lost, beside calls (which lose all of CALLER_SAVED).
-  const std::vector<Range>& lost(u32 reg) const noexcept { return lost_[reg]; }
-  const std::vector<Range>& calls() const noexcept { return calls_; }
+  const Vec<Range>& lost(u32 reg) const noexcept { return lost_[reg]; }
+  const Vec<Range>& calls() const noexcept { return calls_; }
   /// Whether one of its ranges has the position.
   bool covers(ValueId v, u32 pos) const noexcept;
   /// Index in `blocks` of the block at a position.
@@ -71,12 +70,12 @@ class Live {
   u32 def_pos(ValueId v) const noexcept;
 
   const Machine& m_;
-  std::vector<Range> ranges_;
-  std::vector<Use> uses_;
-  std::vector<u32> range_start_, use_start_;
-  std::vector<Range> calls_, lost_[NR_REGS];
-  std::vector<u32> block_hint_;                 ///< by position / 64: the block there
-  std::vector<u32> seen_, end_, found_, work_;  ///< of the walk
+  Vec<Range> ranges_;
+  Vec<Use> uses_;
+  Vec<u32> range_start_, use_start_;
+  Vec<Range> calls_, lost_[NR_REGS];
+  Vec<u32> block_hint_;                 ///< by position / 64: the block there
+  Vec<u32> seen_, end_, found_, work_;  ///< of the walk
 };
 
 }  // namespace skep::jit

@@ -1,7 +1,6 @@
 // jit: moves that are made at once, put into an order. Internal to the room.
 #pragma once
 #include <span>
-#include <vector>
 
 #include "jit/alloc.h"
 
@@ -31,9 +30,9 @@ class MoveOrder {
   void break_circle(u32 move);
 
   std::span<const Move> moves_;
-  std::vector<u32> readers_, into_;  ///< by place: moves yet to be made that read it; the one that writes it
-  std::vector<u32> ready_;
-  std::vector<Step> steps_;
+  Vec<u32> readers_, into_;  ///< by place: moves yet to be made that read it; the one that writes it
+  Vec<u32> ready_;
+  Vec<Step> steps_;
 };
 
 }  // namespace skep::jit

@@ -6,9 +6,11 @@ namespace jit {
 
 void optimise(Built& built, const Program& program) {
   Function& f = built.function;
-  inline_helpers(f, program);
+  if (built.calls_helpers) inline_helpers(f, program);
   promote_stack(built, program);
+  if (built.calls_helpers) inline_current(f);
   remove_dead(f);
+  compact(f);
   simplify(f);
   const bool converted = if_convert(f), unrolled = unroll_loops(f);
   if (converted || unrolled) {
@@ -16,10 +18,9 @@ void optimise(Built& built, const Program& program) {
     simplify(f);
   }
   remove_dead(f);
-  fold_addresses(f);
-  remove_dead(f);
-  fuse(f);
-  remove_dead(f);
+  if (fold_addresses(f)) remove_dead(f);
+  if (fuse(f)) remove_dead(f);
+  compact(f);
 }
 
 Result<std::vector<Function>> build_functions(const JitInput& in) {

@@ -229,6 +229,68 @@ TEST_F(Passes, ArrayLookupsAreAddresses) {
   }
 }
 
+/// Loads, and beside them calls for when nothing is known yet: in the interpreter as in IR, whatever the run has been told.
+TEST_F(Passes, TheCurrentTaskIsLoaded) {
+  for (const s32 helper : {func::get_current_pid_tgid, func::get_current_task, func::get_current_task_btf}) {
+    const bool is_task = helper != func::get_current_pid_tgid;
+    const Prog p = input(6, 0) + Prog{st(BPF_DW, 10, -8, 77),
+                                      call(helper),
+                                      movr(7, 0),
+                                      call(helper),
+                                      alu64x(BPF_MUL, 0, 7),
+                                      ldx(BPF_DW, 1, 10, -8),
+                                      alu64x(BPF_XOR, 0, 1),
+                                      alu64x(BPF_ADD, 0, 6),
+                                      exit_()};
+    const std::vector<Function> f = functions(p);
+    u32 calls = 0;
+    for (const Block& b : f[0].blocks)
+      for (const ValueId v : b.values) {
+        if (f[0].values[v].op != Op::CallHelper) continue;
+        EXPECT_TRUE(b.unlikely);
+        ++calls;
+      }
+    EXPECT_EQ(calls, 2u);
+    EXPECT_EQ(count(f[0], Op::Store), 0u) << "the stack's slots are values all the same\n" << print(f[0]);
+    same(p);
+    // What is known is not asked for.
+    RunCtx& run = prepare(p);
+    run.pid_tgid = 5, run.task = 7;
+    u64 told = is_task ? 7 : 5, context = 0;
+    std::memcpy(&context, ctx_.data(), 8);
+    EXPECT_EQ(IrEval(f, run).run(), (told * told ^ 77) + context);
+    run.pid_tgid = run.task = 0;
+    told = is_task ? env_.fake_task : env_.fake_pid_tgid;
+    EXPECT_EQ(IrEval(f, run).run(), (told * told ^ 77) + context);
+    EXPECT_EQ(is_task ? run.task : run.pid_tgid, told);
+  }
+}
+
+TEST_F(Passes, TheCookieIsLoaded) {
+  const Prog p = {call(func::get_attach_cookie), alu64k(BPF_ADD, 0, 1), exit_()};
+  EXPECT_EQ(count_in(p, Op::CallHelper), 0u);
+  EXPECT_EQ(same(p), probe_.cookie + 1);
+  const std::vector<Function> f = functions(p);
+  prepare(p).probe = nullptr;
+  EXPECT_EQ(IrEval(f, *run_).run(), 1u);
+}
+
+/// Blocks that have several such calls, are loops by themselves, have phis, or end the program.
+TEST_F(Passes, CallsThatSplitBlocksOfLoops) {
+  set_context(0x123456789, 3);
+  same({movr(9, 1), mov(6, 10), mov(7, 1),  // r6 turns
+        call(func::get_current_pid_tgid), alu64x(BPF_ADD, 7, 0), movr(1, 9), call(func::get_attach_cookie), alu64x(BPF_XOR, 7, 0),
+        call(func::get_current_task), alu64k(BPF_MUL, 7, 3), alu64x(BPF_ADD, 7, 0), alu64k(BPF_ADD, 6, -1), jk(BPF_JNE, 6, 0, -10),
+        movr(0, 7), exit_()});
+  same(input(6, 8) + Prog{call(func::get_current_pid_tgid), mov(7, 4), jk(BPF_JEQ, 6, 3, 2), call(func::get_current_task), movr(7, 0),
+                          call(func::get_current_pid_tgid), alu64x(BPF_ADD, 0, 7), jk(BPF_JSGT, 6, 0, 1), exit_(),
+                          call(func::get_current_task), alu64x(BPF_XOR, 0, 7), exit_()});
+  // In an inner loop of a loop, counted by what it loads.
+  same({mov(6, 3), mov(8, 0), mov(7, 5), call(func::get_current_pid_tgid), alu64x(BPF_ADD, 8, 0), alu64k(BPF_ADD, 7, -1),
+        jk(BPF_JNE, 7, 0, -4), call(func::get_current_task), alu64x(BPF_XOR, 8, 0), alu64k(BPF_ADD, 6, -1), jk(BPF_JSGT, 6, 0, -9),
+        movr(0, 8), exit_()});
+}
+
 TEST_F(Passes, SmallBranchesAreSelects) {
   const Prog p = input(2, 0) + input(3, 8) + Prog{movr(0, 2), jx(BPF_JGT, 2, 3, 1), movr(0, 3), exit_()};
   EXPECT_EQ(count_in(p, Op::Select), 1u);

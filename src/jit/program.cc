@@ -82,16 +82,16 @@ class FunctionCheck {
       : p_(p), insns_(p.input().insns), start_(p.start(function)), end_(p.end(function)) {}
 
   bool ok() {
-    std::vector<bool> second(end_ - start_, false);
     for (u32 pc = start_; pc < end_; ++pc) {
       if (!insn_ok(insns_[pc])) return false;
       if (!is_ldimm64(insns_[pc])) continue;
       if (pc + 1 >= end_ || insns_[pc + 1].code != 0) return false;
-      second[++pc - start_] = true;
+      ++pc;
     }
+    // From here on what has the code 0 is the second half of a load: by itself it would have been refused.
     u32 last = start_;
     for (u32 pc = start_; pc < end_; ++pc) {
-      if (second[pc - start_]) continue;
+      if (insns_[pc].code == 0) continue;
       last = pc;
       const bpf_insn& insn = insns_[pc];
       if (!is_plain_jump(insn) && !is_cond_jump(insn)) {
@@ -99,7 +99,7 @@ class FunctionCheck {
         continue;
       }
       const s64 to = jump_target(insn, pc);
-      if (to < start_ || to >= end_ || second[static_cast<u32>(to) - start_]) return false;
+      if (to < start_ || to >= end_ || insns_[static_cast<u32>(to)].code == 0) return false;
     }
     return is_exit(insns_[last]) || is_plain_jump(insns_[last]);
   }
@@ -149,11 +149,11 @@ Status Program::check_functions() const {
 /// A walk over the calls; what is met again before it is left calls itself.
 Status Program::order_calls() {
   enum State : u8 { New, Open, Done };
-  std::vector<u8> state(n_functions(), New);
+  Vec<u8> state(n_functions(), New);
   struct At {
     u32 function, pc;
   };
-  std::vector<At> stack;
+  Vec<At> stack;
   for (u32 root = 0; root < n_functions(); ++root) {
     if (state[root] != New) continue;
     state[root] = Open;

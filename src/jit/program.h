@@ -2,7 +2,6 @@
 // room.
 #pragma once
 #include <span>
-#include <vector>
 
 #include "base/result.h"
 #include "jit/compile.h"
@@ -45,7 +44,7 @@ class Program {
   const MapDesc* map_at(u64 addr) const noexcept;
   Effects effects(u32 pc) const noexcept;
   /// Functions so that callees come before their callers.
-  const std::vector<u32>& callees_first() const noexcept { return callees_first_; }
+  const Vec<u32>& callees_first() const noexcept { return callees_first_; }
 
  private:
   explicit Program(const JitInput& in) : in_(&in), params_(in.subprog_starts.size(), ARGUMENT_REGS) {}
@@ -54,8 +53,8 @@ class Program {
   Status order_calls();
 
   const JitInput* in_;
-  std::vector<u16> params_;
-  std::vector<u32> callees_first_;
+  Vec<u16> params_;
+  Vec<u32> callees_first_;
 };
 
 constexpr bool is_probe_load(u8 code) noexcept {

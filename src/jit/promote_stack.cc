@@ -13,9 +13,7 @@ namespace {
 
 class Promotion {
  public:
-  Promotion(Built& built, const Program& program) : f_(built.function), loops_(built.loops), use_(f_, program) {
-    group_.fill(NONE);
-  }
+  Promotion(Built& built, const Program& program) : f_(built.function), loops_(built.loops), use_(f_, program) {}
 
   void run() {
     if (use_.accesses.empty()) return;
@@ -51,8 +49,13 @@ class Promotion {
   /// Accesses that overlap belong together.
   void find_groups() {
     std::array<u16, FrameUse::BYTES> end{};
-    for (const FrameUse::Access& a : use_.accesses) end[a.at] = std::max<u16>(end[a.at], static_cast<u16>(a.at + a.size));
-    for (u16 at = 0; at < FrameUse::BYTES; ++at) {
+    u16 first = FrameUse::BYTES, last = 0;
+    for (const FrameUse::Access& a : use_.accesses) {
+      end[a.at] = std::max<u16>(end[a.at], static_cast<u16>(a.at + a.size));
+      first = std::min(first, a.at);
+      last = std::max(last, a.at);
+    }
+    for (u16 at = first; at <= last; ++at) {
       if (end[at] == 0) continue;
       if (groups_.empty() || groups_.back().to <= at) groups_.push_back({at, at, true, NONE, 0});
       Group& g = groups_.back();
@@ -72,7 +75,7 @@ class Promotion {
   }
 
   void choose() {
-    std::vector<u32> good;
+    Vec<u32> good;
     for (u32 i = 0; i < groups_.size(); ++i)
       if (groups_[i].good) good.push_back(i);
     if (good.size() > SsaVars::MAX) {
@@ -86,11 +89,11 @@ class Promotion {
   u32 var_of(const FrameUse::Access& a) const { return groups_[group_[a.at]].var; }
 
   void replace(SsaVars& vars, ConstPool& consts) {
-    std::vector<ValueId> moved(f_.values.size());
+    Vec<ValueId> moved(f_.values.size());
     for (ValueId v = 0; v < moved.size(); ++v) moved[v] = v;
     auto next = use_.accesses.begin();
     for (BlockId b = 0; b < f_.blocks.size(); ++b) {
-      const std::vector<ValueId> values = std::move(f_.blocks[b].values);
+      const Vec<ValueId> values = std::move(f_.blocks[b].values);
       f_.blocks[b].values.clear();
       f_.blocks[b].values.reserve(values.size() + 8);
       vars.begin(b);
@@ -118,7 +121,7 @@ class Promotion {
   }
 
   /// A load becomes the variable, or an extension of what of it was read.
-  void take(const FrameUse::Access& a, ValueId id, ValueId whole, ConstPool& consts, std::vector<ValueId>& moved) {
+  void take(const FrameUse::Access& a, ValueId id, ValueId whole, ConstPool& consts, Vec<ValueId>& moved) {
     const Group& g = groups_[group_[a.at]];
     Value& v = f_.values[id];
     if (a.size == 8) {
@@ -150,7 +153,7 @@ class Promotion {
   const Loops& loops_;
   FrameUse use_;
   std::array<u32, FrameUse::BYTES> group_;  ///< of the byte that an access begins at
-  std::vector<Group> groups_;
+  Vec<Group> groups_;
   u32 chosen_ = 0;
   const std::size_t known_ = f_.values.size();
 };

@@ -8,7 +8,7 @@ void remove_dead(Function& f) {
   for (Value& v : f.values) v.uses = 0, v.marked = false;
   // From the back a value's users come before it, but for the phis of loops: what those name further down, and what that is made of,
   // waits in `work`.
-  std::vector<ValueId> work;
+  Vec<ValueId> work;
   BlockId at = 0;
   const auto use = [&](ValueId v, bool passed) {
     Value& user = f.values[v];
@@ -34,6 +34,28 @@ void remove_dead(Function& f) {
     }
   }
   for (Block& b : f.blocks) std::erase_if(b.values, [&](ValueId v) { return !f.values[v].marked; });
+}
+
+void compact(Function& f) {
+  std::size_t live = 0;
+  for (const Block& b : f.blocks) live += b.values.size();
+  if (live * 4 > f.values.size() * 3) return;
+  for (Value& v : f.values) v.marked = false;
+  for (const Block& b : f.blocks)
+    for (const ValueId v : b.values) f.values[v].marked = true;
+  Vec<ValueId> number(f.values.size());
+  ValueId kept = 0;
+  for (ValueId v = 0; v < f.values.size(); ++v) {
+    if (!f.values[v].marked) continue;
+    if (kept != v) f.values[kept] = f.values[v];
+    number[v] = kept++;
+  }
+  f.values.resize(kept);
+  for (Block& b : f.blocks)
+    for (ValueId& v : b.values) {
+      v = number[v];
+      each_operand(f, f.values[v], [&](ValueId& a) { a = number[a]; });
+    }
 }
 
 }  // namespace skep::jit

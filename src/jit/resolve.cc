@@ -44,9 +44,9 @@ class Resolver {
   const Machine& m_;
   const Live& live_;
   const Scan& scan_;
-  std::vector<u32> slot_of_;
-  std::vector<Inner> inner_;
-  std::vector<OnEdge> on_edges_;
+  Vec<u32> slot_of_;
+  Vec<Inner> inner_;
+  Vec<OnEdge> on_edges_;
   float stores_ = 0;  ///< of the value at hand: how often it would be stored if each of its splits did
 };
 
@@ -70,14 +70,14 @@ bool Resolver::in_memory(ValueId v) const {
 /// A slot is a value's from its first position to its last. What phis join gets the same one where that goes.
 void Resolver::assign_slots() {
   slot_of_.assign(m_.f.values.size(), NONE);
-  std::vector<ValueId> values;
+  Vec<ValueId> values;
   for (ValueId v = 0; v < m_.f.values.size(); ++v)
     if (in_memory(v)) values.push_back(v);
   std::sort(values.begin(), values.end(),
             [&](ValueId a, ValueId b) { return live_.ranges(a).front().from < live_.ranges(b).front().from; });
   using Busy = std::pair<u32, u32>;
-  std::priority_queue<Busy, std::vector<Busy>, std::greater<Busy>> busy;  // end, slot
-  std::vector<u32> end, free, class_slot(m_.f.values.size(), NONE);
+  std::priority_queue<Busy, Vec<Busy>, std::greater<Busy>> busy;  // end, slot
+  Vec<u32> end, free, class_slot(m_.f.values.size(), NONE);
   for (const ValueId v : values) {
     const u32 from = live_.ranges(v).front().from, to = live_.ranges(v).back().to;
     while (!busy.empty() && busy.top().first <= from) {
@@ -217,7 +217,7 @@ void Resolver::sort_moves() {
   for (const OnEdge& x : on_edges_) ++start[x.edge + 1];
   for (std::size_t i = 1; i < start.size(); ++i) start[i] += start[i - 1];
   a_.edge_moves_.resize(on_edges_.size());
-  std::vector<u32> at(start.begin(), start.end() - 1);
+  Vec<u32> at(start.begin(), start.end() - 1);
   for (const OnEdge& x : on_edges_) a_.edge_moves_[at[x.edge]++] = x.move;
 }
 

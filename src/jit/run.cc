@@ -113,7 +113,7 @@ Resume code_fault(u64 rip, u64 rsp) noexcept {
   RunCtx* const run = skep_jit_running->run;
   const RomHeader& rom = *run->op.window.rom;
   if (rip - rom.code_base >= rom.code_size) return NOT_OURS;
-  // Pairs with the release in WindowHost::swap_code_index(). The run's slot keeps what is found here.
+  // Pairs with the release in WindowHost::rebuild_code_index(). The run's slot keeps what is found here.
   const CodeIndex* index = load_acquire(&rom.code_index);
   const CodeBlock* block = index != nullptr ? find_block(*index, rip) : nullptr;
   if (block != nullptr) {

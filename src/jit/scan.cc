@@ -11,8 +11,8 @@ constexpr u32 PATIENCE = 64;
 constexpr u32 HOLES = 16;
 
 /// Values that phis join, as far as they have a register of their own.
-std::vector<u32> phi_classes(const Machine& m) {
-  std::vector<u32> of(m.f.values.size());
+Vec<u32> phi_classes(const Machine& m) {
+  Vec<u32> of(m.f.values.size());
   for (u32 i = 0; i < of.size(); ++i) of[i] = i;
   const auto root = [&](u32 v) {
     while (of[v] != v) v = of[v] = of[of[v]];
@@ -56,7 +56,7 @@ void Scanner::make_pieces() {
   const std::size_t n = m_.f.values.size();
   out.first_piece.assign(n, NONE);
   out.pieces.reserve(n + n / 4);
-  std::vector<u32> start(live_.blocks.back().to + 2, 0);
+  Vec<u32> start(live_.blocks.back().to + 2, 0);
   for (ValueId v = 0; v < n; ++v) {
     const auto ranges = live_.ranges(v);
     if (ranges.empty()) continue;
@@ -288,7 +288,7 @@ u32 Scanner::conflict_with_inactive(const Piece& cur, u32 reg, u32 bound) {
   // The heap's own order is of no use beyond its top: a few are looked at one by one, of many the first is taken to be in the way.
   if (heap.size() > HOLES) return std::max(heap.top().first, cur.from);
   struct Open : Heap {
-    static const std::vector<Waiting>& all(const Heap& h) { return h.*&Open::c; }
+    static const Vec<Waiting>& all(const Heap& h) { return h.*&Open::c; }
   };
   for (const auto& [from, piece] : Open::all(heap)) {
     const Piece& p = out.pieces[piece];

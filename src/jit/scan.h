@@ -16,7 +16,7 @@ class Scanner {
   static constexpr u32 FOREVER = ~0u;
   static constexpr u32 base(u32 pos) noexcept { return pos & ~3u; }
   using Waiting = std::pair<u32, u32>;  ///< position, piece
-  using Heap = std::priority_queue<Waiting, std::vector<Waiting>, std::greater<Waiting>>;
+  using Heap = std::priority_queue<Waiting, Vec<Waiting>, std::greater<Waiting>>;
 
   // The order of work.
   void make_pieces();
@@ -62,7 +62,7 @@ class Scanner {
 
   const Machine& m_;
   const Live& live_;
-  std::vector<u32> sorted_;  ///< pieces by start
+  Vec<u32> sorted_;  ///< pieces by start
   std::size_t next_sorted_ = 0;
   Heap children_;  ///< those that splits made
   u32 position_ = 0;
@@ -72,10 +72,10 @@ class Scanner {
   u32 limit_[NR_REGS];      ///< for the piece at hand: free until
   Reg hints_[16];
   u32 n_hints_ = 0;
-  std::vector<Use> reg_uses_;  ///< those of Live that are better, or must be, in a register
-  std::vector<u32> reg_use_start_;
-  std::vector<Reg> class_reg_, last_reg_;
-  std::vector<bool> stored_;  ///< has been spilled
+  Vec<Use> reg_uses_;  ///< those of Live that are better, or must be, in a register
+  Vec<u32> reg_use_start_;
+  Vec<Reg> class_reg_, last_reg_;
+  Vec<bool> stored_;  ///< has been spilled
 };
 
 }  // namespace skep::jit

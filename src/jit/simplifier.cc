@@ -16,10 +16,11 @@ Simplifier::Simplifier(Function& f) : f_(f), consts_(f), dom_(f) {
 void Simplifier::grow() {
   std::size_t v = moved_.size();
   if (v >= f_.values.size()) return;
-  moved_.resize(f_.values.size());
+  // With room for some that are to come.
+  moved_.resize(f_.values.size() + f_.values.size() / 8 + 16);
   for (; v < moved_.size(); ++v) moved_[v] = static_cast<ValueId>(v);
-  ones_.resize(f_.values.size(), ~u64{0});
-  seen_.resize(f_.values.size(), false);
+  ones_.resize(moved_.size(), ~u64{0});
+  seen_.resize(moved_.size(), false);
 }
 
 void Simplifier::set_ones(ValueId v, u64 mask) {
@@ -58,7 +59,7 @@ ValueId Simplifier::find_equal(const Value& v, u32 hash, std::size_t* slot) {
 }
 
 void Simplifier::grow_table() {
-  const std::vector<Known> old = std::move(table_);
+  const Vec<Known> old = std::move(table_);
   table_.assign(old.size() * 2, {NONE, 0});
   const std::size_t mask = table_.size() - 1;
   for (const Known& k : old) {

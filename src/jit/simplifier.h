@@ -1,6 +1,5 @@
 // jit: values made simpler as they are put down. Internal to the room.
 #pragma once
-#include <vector>
 
 #include "jit/consts.h"
 #include "jit/dom.h"
@@ -16,7 +15,7 @@ class Simplifier {
   explicit Simplifier(Function& f);
 
   /// From here on values go to the end of `out`, the values of block b.
-  void enter(BlockId b, std::vector<ValueId>* out) noexcept {
+  void enter(BlockId b, Vec<ValueId>* out) noexcept {
     block_ = b;
     out_ = out;
   }
@@ -35,7 +34,7 @@ class Simplifier {
   u64 const_of(ValueId v) const noexcept { return static_cast<u64>(f_.values[v].imm); }
   const Value& at(ValueId v) const noexcept { return f_.values[v]; }
   /// Bits that may be set in v.
-  u64 ones(ValueId v) const noexcept { return v < ones_.size() && seen_[v] ? ones_[v] : shallow_ones(f_.values[v]); }
+  u64 ones(ValueId v) const noexcept { return v < ones_.size() && seen_[v] != 0 ? ones_[v] : shallow_ones(f_.values[v]); }
   void set_ones(ValueId v, u64 mask);
   bool is_nonzero(ValueId v) const noexcept { return f_.values[v].nonzero || (is_const(v) && const_of(v) != 0); }
   const Dominators& dominators() const noexcept { return dom_; }
@@ -100,17 +99,17 @@ class Simplifier {
   Function& f_;
   ConstPool consts_;
   Dominators dom_;
-  std::vector<ValueId> moved_;
-  std::vector<u64> ones_;
-  std::vector<bool> seen_;
+  Vec<ValueId> moved_;
+  Vec<u64> ones_;
+  Vec<u8> seen_;
   struct Known {
     ValueId value;
     u32 hash;
   };
-  std::vector<Known> table_;  ///< of equal values; open addressing, a power of two
+  Vec<Known> table_;  ///< of equal values; open addressing, a power of two
   std::size_t table_count_ = 0;
   BlockId block_ = 0;
-  std::vector<ValueId>* out_ = nullptr;
+  Vec<ValueId>* out_ = nullptr;
 };
 
 }  // namespace skep::jit

@@ -42,7 +42,7 @@ class Walk {
   }
 
   void block(BlockId b) {
-    std::vector<ValueId>& out = f_.blocks[b].values;
+    Vec<ValueId>& out = f_.blocks[b].values;
     before_.assign(out.begin(), out.end());
     out.clear();
     s_.enter(b, &out);
@@ -52,7 +52,7 @@ class Walk {
       if (t != NONE) reached_[t] = true;
   }
 
-  void visit(BlockId b, ValueId id, std::vector<ValueId>& out) {
+  void visit(BlockId b, ValueId id, Vec<ValueId>& out) {
     const Op op = f_.values[id].op;
     if (op == Op::Phi) return phi(b, id, out);
     Value v = f_.values[id];
@@ -82,7 +82,7 @@ class Walk {
   }
 
   /// Of the predecessors that are known to lead here; all that come later may.
-  void phi(BlockId b, ValueId id, std::vector<ValueId>& out) {
+  void phi(BlockId b, ValueId id, Vec<ValueId>& out) {
     const auto& preds = f_.blocks[b].preds;
     ValueId* args = &f_.phi_args[static_cast<std::size_t>(f_.values[id].imm)];
     ValueId one = NONE;
@@ -216,8 +216,8 @@ class Walk {
   Simplifier s_;
   Facts facts_;
   FrameMemory memory_;
-  std::vector<ValueId> before_;  ///< the values of the block at hand as they were
-  std::vector<bool> reached_;
+  Vec<ValueId> before_;  ///< the values of the block at hand as they were
+  Vec<bool> reached_;
   bool irreducible_ = false;
 };
 

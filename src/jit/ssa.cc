@@ -18,8 +18,8 @@ SsaVars::SsaVars(Function& f, const Loops& loops) : f_(f), loops_(loops) {
 void SsaVars::solve() {
   const u32 n = static_cast<u32>(f_.blocks.size());
   // A block is looked at again only when one of its successors reads more: at most once a variable and successor.
-  std::vector<BlockId> work;
-  std::vector<bool> waits(n, true);
+  Vec<BlockId> work;
+  Vec<bool> waits(n, true);
   for (BlockId b = 0; b < n; ++b) work.push_back(b);
   while (!work.empty()) {
     const BlockId b = work.back();
@@ -108,7 +108,7 @@ void SsaVars::end(BlockId b) {
   for (u64 vars = live_out_[b]; vars != 0; vars &= vars - 1) outs_[at++] = now[std::countr_zero(vars)];
 }
 
-void SsaVars::finish(std::vector<ValueId>& moved) {
+void SsaVars::finish(Vec<ValueId>& moved) {
   for (const Phi& p : open_) {
     const auto& preds = f_.blocks[f_.values[p.id].block].preds;
     ValueId* args = &f_.phi_args[static_cast<std::size_t>(f_.values[p.id].imm)];

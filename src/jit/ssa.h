@@ -1,6 +1,5 @@
 // jit: single assignment for up to 64 variables of a function. Internal to the room.
 #pragma once
-#include <vector>
 
 #include "jit/cfg.h"
 
@@ -26,7 +25,7 @@ class SsaVars {
   void end(BlockId b);
   /// Completes the phis of loops, and takes out those that turn out to be of one value. `moved` (one a value, or empty) is what
   /// values have been replaced by; uses of phis that went are replaced in all blocks.
-  void finish(std::vector<ValueId>& moved);
+  void finish(Vec<ValueId>& moved);
 
   ValueId now[MAX];
 
@@ -42,16 +41,16 @@ class SsaVars {
 
   Function& f_;
   const Loops& loops_;
-  std::vector<u64> read_first_, written_, live_in_, live_out_;
-  std::vector<u64> changed_;  ///< of a loop's head: what its loop writes
-  std::vector<u32> outs_at_;
-  std::vector<ValueId> outs_;  ///< of each block, the values of what is live at its end
-  std::vector<Phi> open_;
-  std::vector<ValueId> phis_;
+  Vec<u64> read_first_, written_, live_in_, live_out_;
+  Vec<u64> changed_;  ///< of a loop's head: what its loop writes
+  Vec<u32> outs_at_;
+  Vec<ValueId> outs_;  ///< of each block, the values of what is live at its end
+  Vec<Phi> open_;
+  Vec<ValueId> phis_;
 };
 
 /// The end of a chain of replacements.
-inline ValueId resolve(const std::vector<ValueId>& moved, ValueId v) noexcept {
+inline ValueId resolve(const Vec<ValueId>& moved, ValueId v) noexcept {
   while (v < moved.size() && moved[v] != v) v = moved[v];
   return v;
 }

@@ -108,12 +108,12 @@ class Unroller {
       moved_.resize(f_.values.size());
       for (ValueId v = 0; v < moved_.size(); ++v) moved_[v] = v;
     }
-    const std::vector<ValueId> values = f_.blocks[id].values;
-    std::vector<ValueId> out;
+    const Vec<ValueId> values = f_.blocks[id].values;
+    Vec<ValueId> out;
     std::size_t n_phis = 0;
     while (f_.values[values[n_phis]].op == Op::Phi) out.push_back(values[n_phis++]);
     // What each value of the block is called in the turn under way.
-    std::vector<ValueId>& name = moved_;
+    Vec<ValueId>& name = moved_;
     for (u32 turn = 1; turn < factor; ++turn) {
       for (std::size_t i = n_phis; i + 1 < values.size(); ++i) out.push_back(copy(values[i], name));
       next_turn(id, values, n_phis, name);
@@ -131,7 +131,7 @@ class Unroller {
     done_.push_back(id);
   }
 
-  ValueId copy(ValueId of, std::vector<ValueId>& name) {
+  ValueId copy(ValueId of, Vec<ValueId>& name) {
     Value v = f_.values[of];
     for (ValueId& a : v.arg)
       if (a != NONE) a = name[a];
@@ -142,15 +142,15 @@ class Unroller {
     return id;
   }
 
-  void next_turn(BlockId id, const std::vector<ValueId>& values, std::size_t n_phis, std::vector<ValueId>& name) {
-    std::vector<ValueId> begin(n_phis);
+  void next_turn(BlockId id, const Vec<ValueId>& values, std::size_t n_phis, Vec<ValueId>& name) {
+    Vec<ValueId> begin(n_phis);
     for (std::size_t i = 0; i < n_phis; ++i) begin[i] = name[phi_arg(values[i], back_edge(id))];
     for (std::size_t i = 0; i < n_phis; ++i) name[values[i]] = begin[i];
   }
 
   /// Phis of the loops that are named behind them.
   void rename_outside() {
-    std::vector<bool> is_done(f_.blocks.size(), false);
+    Vec<bool> is_done(f_.blocks.size(), false);
     for (const BlockId b : done_) is_done[b] = true;
     for (BlockId b = 0; b < f_.blocks.size(); ++b)
       for (const ValueId v : f_.blocks[b].values) {
@@ -170,8 +170,8 @@ class Unroller {
   }
 
   Function& f_;
-  std::vector<ValueId> moved_;
-  std::vector<BlockId> done_;
+  Vec<ValueId> moved_;
+  Vec<BlockId> done_;
   u64 counted_ = 0;
 };
 

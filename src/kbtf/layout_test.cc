@@ -92,13 +92,6 @@ TEST_F(KernelLayout, ArgumentOfBpfIsTheUapis) {
   EXPECT_EQ(off("btf_token_fd"), offsetof(bpf_attr, btf_load.btf_token_fd));
 }
 
-TEST_F(KernelLayout, HeadOfTaskIsWhatRunsFill) {
-  EXPECT_EQ(at("task_struct", "__state"), 0);
-  EXPECT_EQ(at("task_struct", "pid"), 8);
-  EXPECT_EQ(at("task_struct", "tgid"), 12);
-  EXPECT_EQ(at("task_struct", "comm"), 16);
-}
-
 TEST_F(KernelLayout, ContextsAreTheUapis) {
   EXPECT_EQ(size("__sk_buff"), s64{sizeof(__sk_buff)});
   EXPECT_EQ(at("__sk_buff", "hwtstamp"), s64{offsetof(__sk_buff, hwtstamp)});

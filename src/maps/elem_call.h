@@ -18,7 +18,7 @@ constexpr u32 MAP_MAY_READ = 1, MAP_MAY_WRITE = 2;  ///< as objects/objects.h ha
 /// Linux: syscall.c:IS_FD_MAP: elements are named by fd.
 constexpr bool is_fd_map(u32 type) noexcept {
   return type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
-         type == BPF_MAP_TYPE_HASH_OF_MAPS;
+         type == BPF_MAP_TYPE_HASH_OF_MAPS || type == BPF_MAP_TYPE_CGROUP_ARRAY;
 }
 
 /// What an element command needs of the fd; 0: not an element command.

@@ -10,8 +10,6 @@ namespace {
 
 constexpr u32 RDONLY_WRONLY = BPF_F_RDONLY | BPF_F_WRONLY;
 constexpr u64 MAX_STACK = 512;           // Linux: include/linux/filter.h:MAX_BPF_STACK
-constexpr u32 MAX_STACK_DEPTH = 127;     // Linux: sysctl kernel.perf_event_max_stack as it comes
-constexpr u32 BUILD_ID_SIZE = 32;        // Linux: sizeof(struct bpf_stack_build_id)
 constexpr u32 MAX_NR_CPUS = 8192;        // Linux: NR_CPUS of Debian's configuration
 constexpr u32 SIZEOF_STORAGE_ELEM = 128; // Linux: sizeof(struct bpf_local_storage_elem)
 constexpr u32 STORAGE_MAX_VALUE = 0xffff - SIZEOF_STORAGE_ELEM;
@@ -21,21 +19,6 @@ long einval_unless(bool ok) noexcept { return ok ? 0 : -EINVAL; }
 bool only_flags(const MapSpec& s, u32 known) noexcept { return (s.map_flags & ~known) == 0; }
 
 // ---- who may be made
-
-/// Linux: stackmap.c:stack_map_alloc()
-long stack_trace_check(const MapSpec& s) noexcept {
-  if (!only_flags(s, BPF_F_NUMA_NODE | RDONLY_WRONLY | BPF_F_STACK_BUILD_ID)) return -EINVAL;
-  if (s.max_entries == 0 || s.key_size != 4 || s.value_size < 8 || s.value_size % 8 != 0) return -EINVAL;
-  const u32 entry = (s.map_flags & BPF_F_STACK_BUILD_ID) != 0 ? BUILD_ID_SIZE : 8;
-  if (s.value_size % entry != 0 || s.value_size / entry > MAX_STACK_DEPTH) return -EINVAL;
-  return s.max_entries > 1u << 31 ? -E2BIG : 0;
-}
-
-/// Linux: arraymap.c:fd_array_map_alloc_check()
-long cgroup_array_check(const MapSpec& s) noexcept {
-  if (s.value_size != sizeof(u32) || (s.map_flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)) != 0) return -EINVAL;
-  return array_alloc_check(s);
-}
 
 /// Linux: devmap.c:dev_map_alloc_check()
 long devmap_check(const MapSpec& s) noexcept {
@@ -90,14 +73,6 @@ long local_storage_check(const MapSpec& s) noexcept {
   return s.value_size > STORAGE_MAX_VALUE ? -E2BIG : 0;
 }
 
-/// Linux: bloom_filter.c:bloom_map_alloc_check(), bloom_map_alloc()
-long bloom_check(const MapSpec& s) noexcept {
-  if (s.value_size > KMALLOC_MAX_SIZE) return -E2BIG;
-  return einval_unless(s.key_size == 0 && s.value_size != 0 && s.max_entries != 0 &&
-                       only_flags(s, BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | BPF_F_ACCESS_MASK) && map_flags_access_ok(s.map_flags) &&
-                       (s.map_extra & ~0xfULL) == 0);
-}
-
 // ---- what they look like
 
 long empty_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
@@ -109,20 +84,10 @@ long empty_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
 }
 void empty_init(const Window&, MapDesc*) noexcept {}
 
-/// Linux: bloom_filter.c:bloom_map_alloc()
-u64 bloom_bytes(const MapDesc& d, u64 nr_hash_funcs) noexcept {
-  const u64 product = static_cast<u64>(d.max_entries) * nr_hash_funcs, bits = product / 5 * 7;
-  if (product > 0xffffffffu || bits > 1u << 31) return 1ULL << 29;
-  return bits <= 64 ? 8 : roundup_pow_of_two(bits) / 8;
-}
-
 /// Linux: the map_mem_usage of each, with no elements.
 u64 empty_mem_usage(const MapDesc& d) noexcept {
   const u64 pointers = static_cast<u64>(d.max_entries) * 8, map = SIZEOF_BPF_MAP;
   switch (d.type) {
-    case BPF_MAP_TYPE_STACK_TRACE:
-      return map + 24 + roundup_pow_of_two(d.max_entries) * 8 + static_cast<u64>(d.max_entries) * (16ULL + d.value_size);
-    case BPF_MAP_TYPE_CGROUP_ARRAY: return SIZEOF_BPF_ARRAY + pointers;
     case BPF_MAP_TYPE_DEVMAP: return map + 48 + pointers;
     case BPF_MAP_TYPE_DEVMAP_HASH: return map + 48 + roundup_pow_of_two(d.max_entries) * 8;
     case BPF_MAP_TYPE_CPUMAP:
@@ -132,7 +97,6 @@ u64 empty_mem_usage(const MapDesc& d) noexcept {
     case BPF_MAP_TYPE_REUSEPORT_SOCKARRAY: return map + pointers;
     case BPF_MAP_TYPE_CGROUP_STORAGE:
     case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE: return map + 32;
-    case BPF_MAP_TYPE_BLOOM_FILTER: return map + 16 + bloom_bytes(d, 5);
     case BPF_MAP_TYPE_USER_RINGBUF: return ringbuf_mem_usage(d);
     default: return map + 88 + 16 * (d.nr_cpus < 2 ? 2 : roundup_pow_of_two(d.nr_cpus));  // local storages
   }
@@ -183,8 +147,6 @@ constexpr NextKey NO_NEXT_KEY = refuse_next_key<static_cast<int>(MAP_ENOTSUPP)>;
 constexpr Read NO_READ = refuse_read<static_cast<int>(MAP_ENOTSUPP)>;
 
 constexpr Kind KINDS[] = {
-    {.type = BPF_MAP_TYPE_STACK_TRACE, .name = "stack_trace", .check = stack_trace_check, .update = refuse_update<EINVAL>},
-    {.type = BPF_MAP_TYPE_CGROUP_ARRAY, .name = "cgroup_array", .check = cgroup_array_check, .next_key = array_get_next_key, .read = NO_READ},
     {.type = BPF_MAP_TYPE_DEVMAP, .name = "devmap", .check = devmap_check, .next_key = array_get_next_key},
     {.type = BPF_MAP_TYPE_DEVMAP_HASH, .name = "devmap_hash", .check = devmap_check},
     {.type = BPF_MAP_TYPE_CPUMAP, .name = "cpumap", .check = cpumap_check, .next_key = array_get_next_key},
@@ -211,7 +173,6 @@ constexpr Kind KINDS[] = {
     {.type = BPF_MAP_TYPE_INODE_STORAGE, .name = "inode_storage", .check = local_storage_check, .next_key = NO_NEXT_KEY},
     {.type = BPF_MAP_TYPE_TASK_STORAGE, .name = "task_storage", .check = local_storage_check, .next_key = NO_NEXT_KEY},
     {.type = BPF_MAP_TYPE_CGRP_STORAGE, .name = "cgrp_storage", .check = local_storage_check, .next_key = NO_NEXT_KEY},
-    {.type = BPF_MAP_TYPE_BLOOM_FILTER, .name = "bloom_filter", .check = bloom_check, .next_key = refuse_next_key<EOPNOTSUPP>},
     {.type = BPF_MAP_TYPE_USER_RINGBUF,
      .name = "user_ringbuf",
      .check = ringbuf_alloc_check,

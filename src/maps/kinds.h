@@ -10,7 +10,7 @@ namespace skep {
 
 extern const MapOps HASH_OPS, PERCPU_HASH_OPS, ARRAY_MAP_OPS, PERCPU_ARRAY_OPS, PERF_EVENT_ARRAY_OPS, RINGBUF_OPS, PROG_ARRAY_OPS,
     ARRAY_OF_MAPS_OPS, HASH_OF_MAPS_OPS, QUEUE_OPS, STACK_OPS, LPM_TRIE_OPS, LRU_HASH_OPS,
-    LRU_PERCPU_HASH_OPS;
+    LRU_PERCPU_HASH_OPS, STACK_TRACE_OPS, CGROUP_ARRAY_OPS, BLOOM_FILTER_OPS;
 
 /// The kinds whose maps are never anything but empty here: see judged.cc. Null: not one of them.
 const MapOps* judged_map_ops(u32 type) noexcept;

@@ -1,4 +1,5 @@
 // PROG_ARRAY and ARRAY_OF_MAPS: arrays of pointers to objects (ProgImage, MapDesc), in ROM, which only the host writes: no RAM at all.
+// CGROUP_ARRAY: the same, of ids.
 // A pointer is taken out before its object is given up, and the object's memory goes after a grace period: a run that has read one may
 // use it to its end. Linux: kernel/bpf/arraymap.c:prog_array_map_ops, array_of_maps_map_ops
 #include "maps/object_maps.h"
@@ -37,6 +38,7 @@ bool holds_no_value(const MapDesc*, u64, u64) noexcept { return false; }
 u64 object_map_rom_bytes(const MapDesc& desc) noexcept {
   switch (desc.type) {
     case BPF_MAP_TYPE_PROG_ARRAY:
+    case BPF_MAP_TYPE_CGROUP_ARRAY:
     case BPF_MAP_TYPE_ARRAY_OF_MAPS: return static_cast<u64>(desc.max_entries) * sizeof(void*);
     case BPF_MAP_TYPE_HASH_OF_MAPS: return static_cast<u64>(desc.n_buckets) * sizeof(void*);
     default: return 0;
@@ -49,6 +51,14 @@ void* object_at(const MapDesc& desc, u32 index) noexcept {
 
 void set_object_at(const MapDesc& desc, u32 index, void* object) noexcept {
   if (index < desc.max_entries) store_release(&reinterpret_cast<void**>(desc.elems)[index], object);
+}
+
+u64 cgroup_at(const MapDesc& desc, u32 index) noexcept {
+  return index < desc.max_entries ? load_acquire(&reinterpret_cast<const u64*>(desc.elems)[index]) : 0;
+}
+
+void set_cgroup_at(const MapDesc& desc, u32 index, u64 id) noexcept {
+  if (index < desc.max_entries) store_release(&reinterpret_cast<u64*>(desc.elems)[index], id);
 }
 
 const MapOps PROG_ARRAY_OPS = {
@@ -71,6 +81,27 @@ const MapOps PROG_ARRAY_OPS = {
     .direct_value_addr = nullptr,
     .recover = nullptr,
     .inner = false,
+};
+
+const MapOps CGROUP_ARRAY_OPS = {
+    .type = BPF_MAP_TYPE_CGROUP_ARRAY,
+    .name = "cgroup_array",
+    .per_cpu = false,
+    .alloc_check = object_array_alloc_check,
+    .layout = object_array_layout,
+    .init = object_array_init,
+    .mem_usage = object_array_mem_usage,
+    .lookup = no_lookup,
+    .update = nullptr,
+    .erase = nullptr,
+    .get_next_key = array_get_next_key,
+    .read_value = nullptr,
+    .write_value = nullptr,
+    .take_value = nullptr,
+    .holds_value = holds_no_value,
+    .mmap_size = nullptr,
+    .direct_value_addr = nullptr,
+    .recover = nullptr,
 };
 
 const MapOps ARRAY_OF_MAPS_OPS = {

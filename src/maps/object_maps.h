@@ -1,5 +1,5 @@
-// maps: kinds whose elements are objects: PROG_ARRAY (const ProgImage*), ARRAY_OF_MAPS and HASH_OF_MAPS (MapDesc*). Their elements
-// stand in ROM: the host writes them, runs read them without a lock, and nothing hostile can stand there.
+// maps: kinds whose elements are objects: PROG_ARRAY (const ProgImage*), ARRAY_OF_MAPS and HASH_OF_MAPS (MapDesc*), CGROUP_ARRAY
+// (a cgroup's id). Their elements stand in ROM: the host writes them, runs read them without a lock, and nothing hostile can stand there.
 //
 // Who holds the objects, and what user space sees of them, is objects/map_elems.h.
 #pragma once
@@ -15,6 +15,11 @@ u64 object_map_rom_bytes(const MapDesc& desc) noexcept;
 void* object_at(const MapDesc& desc, u32 index) noexcept;
 /// Host only.
 void set_object_at(const MapDesc& desc, u32 index, void* object) noexcept;
+
+/// CGROUP_ARRAY: the id of a cgroup; 0: the element is empty, or there is no such index. As object_at().
+u64 cgroup_at(const MapDesc& desc, u32 index) noexcept;
+/// Host only.
+void set_cgroup_at(const MapDesc& desc, u32 index, u64 id) noexcept;
 
 /// One element of a HASH_OF_MAPS, behind its bucket or another element.
 struct InnerMapNode {

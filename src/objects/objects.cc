@@ -60,7 +60,7 @@ Prog::~Prog() {
   w.defer([&w, i = image, bytes = image_bytes, s = stats, held = std::move(maps)] {
     if (i != nullptr && i->code != 0) w.code_withdraw(i->code);
     w.rom_free(i, bytes);
-    if (s != nullptr) w.ram_free(reinterpret_cast<u8*>(s), sizeof *s);
+    w.stats_free(s);
   });
 }
 
@@ -74,9 +74,10 @@ MapUser::~MapUser() {
 
 PerfEvent::~PerfEvent() {
   if (kernel == nullptr) return;
-  detach_event(*kernel, this);
-  if (ring == nullptr) return;
+  detach_owner(*kernel, this);
   WindowHost& w = kernel->window();
+  if (clock != nullptr) w.defer([&w, c = clock] { w.rom_free(c, sizeof *c); });
+  if (ring == nullptr) return;
   w.defer([&w, r = ring, ram = ring_ram, pages = ring_pages] {
     if (ram != nullptr) w.ram_free(ram, (1 + u64{pages}) * PAGE_SIZE);
     w.ring_unregister(r);
@@ -86,7 +87,8 @@ PerfEvent::~PerfEvent() {
 Link::~Link() {
   if (kernel == nullptr) return;
   if (id != 0) kernel->links.remove(id);
-  if (event != nullptr && prog != nullptr) detach_event(*kernel, event.get());
+  if (event != nullptr && prog != nullptr) detach_owner(*kernel, event.get());
+  detach_owner(*kernel, this);
 }
 
 Kernel::Kernel(std::unique_ptr<WindowHost> window) : window_(std::move(window)) {

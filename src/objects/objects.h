@@ -60,6 +60,8 @@ class IdTable {
   u32 next_;
 };
 
+constexpr u32 VMLINUX_BTF_ID = 1;
+
 struct BtfObject {
   Kernel* kernel = nullptr;
   u32 id = 0;
@@ -140,6 +142,8 @@ struct Prog {
   u32 verified_insns = 0;
   bool reads_map_structs = false;  ///< which skep does not have
   u32 max_ctx_offset = 0;  ///< end of the furthest context byte it may touch
+  u32 max_tp_access = 0;   ///< likewise of the buffer that a writable raw tracepoint gives it
+  u32 attach_btf_id = 0;   ///< TRACING, LSM: the function or tracepoint, in the kernel's own BTF
   std::vector<bpf_insn> xlated;  ///< as Linux shows it: map fds replaced by map ids in dumps
   std::vector<std::shared_ptr<Map>> maps;  ///< used_maps, in order of first use, then bound ones
   std::shared_ptr<BtfObject> btf;
@@ -152,19 +156,29 @@ struct Prog {
   ~Prog();
 };
 
-/// What a kprobe, kretprobe or tracepoint event watches.
+/// What a kprobe, a tracepoint, a clock or the like watches.
 struct ProbeTarget {
   ProbeKind kind = ProbeKind::Kprobe;
-  u32 syscall_nr = 0;
-  u32 tracepoint_id = 0;
-  std::string symbol;  ///< __x64_sys_execve, or sys_enter_execve
+  u32 syscall_nr = 0;                         ///< of the kinds on one system call
+  EventPlace place = EventPlace::SysEnter;  ///< of the others
+  u32 tracepoint_id = 0;                      ///< Clock: the event's id
+  std::string symbol;  ///< __x64_sys_execve, sys_enter_execve, sched_process_exec, cpu-clock
   u64 symbol_addr = 0;
+  s32 tgid = 0;  ///< only there; 0: everywhere
 };
 
-/// Linux: struct perf_event with a BPF use: a probe, or a per-CPU BPF output ring.
+/// Linux: struct perf_event with a BPF use: a probe, a clock, or a per-CPU BPF output ring.
 struct PerfEvent {
   Kernel* kernel = nullptr;
   u64 id = 0;
+  u32 type = 0;    ///< PERF_TYPE_*
+  u64 config = 0;
+  s32 cpu = -1;    ///< as it was opened
+  bool samples = false;  ///< it has a period or a frequency
+  bool freq = false;     ///< a frequency
+  u64 clock_period_ns = 0;  ///< Clock: 0: it counts and never goes off
+  ClockDesc* clock = nullptr;  ///< Clock: in ROM
+  s32 clock_cpu = -1;       ///< Clock: only there; -1: wherever its process is
   std::optional<ProbeTarget> probe;
   std::shared_ptr<Prog> prog;  ///< by ioctl SET_BPF; a link keeps its own
   u64 cookie = 0;
@@ -176,12 +190,20 @@ struct PerfEvent {
   ~PerfEvent();
 };
 
+/// Linux: struct bpf_link and what its kinds add. What it attaches stands in Kernel::attachments with the link as owner, but for perf
+/// events, which own theirs.
 struct Link {
   Kernel* kernel = nullptr;
   u32 id = 0;
+  u32 type = BPF_LINK_TYPE_PERF_EVENT;  ///< BPF_LINK_TYPE_*
+  u32 attach_type = BPF_PERF_EVENT;
   std::shared_ptr<Prog> prog;  ///< null once detached by force
-  std::shared_ptr<PerfEvent> event;
+  std::shared_ptr<PerfEvent> event;  ///< PERF_EVENT
   u64 cookie = 0;
+  std::string name;           ///< RAW_TRACEPOINT: as it was asked for
+  u32 target_btf_id = 0;      ///< TRACING
+  bool kretprobe = false;     ///< KPROBE_MULTI
+  std::vector<u64> addrs, cookies;  ///< KPROBE_MULTI, in the order of the addresses
   ~Link();
 };
 
@@ -230,7 +252,8 @@ struct Attachment {
   ProbeTarget target;
   std::shared_ptr<Prog> prog;
   u64 cookie = 0;
-  const void* owner = nullptr;  ///< the PerfEvent that carries it
+  const void* owner = nullptr;  ///< the PerfEvent or the Link that carries it
+  bool enabled = true;          ///< PERF_EVENT_IOC_DISABLE
 };
 
 /// One line of `skep doctor`: what was asked for and refused, with how often.
@@ -277,13 +300,14 @@ class Kernel {
 
   IdTable<Map> maps;
   IdTable<Prog> progs;
-  IdTable<BtfObject> btfs;  ///< 1 is the kernel's own, as on Linux
+  IdTable<BtfObject> btfs;  ///< VMLINUX_BTF_ID is the kernel's own, as on Linux
   IdTable<Link> links;
   const Btf* vmlinux = nullptr;  ///< the kernel's own types, id 1; null: there are none
   /// What kptrs of maps and programs may point to.
   KernelTypes kernel_types() const;
   Doctor doctor;
   Refusals refusals;
+  std::function<void()> clock_attached;  ///< somebody has to make software clocks go off from now on
   bool jit = true;  ///< programs that are loaded from now on are compiled, where the window has room for code
   std::unordered_map<u64, std::shared_ptr<File>> files;  ///< by inode
   std::vector<Attachment> attachments;

@@ -167,7 +167,7 @@ std::vector<u8> mapped_text(std::span<const u8> elf, const PatchPlan& plan) {
 }  // namespace
 
 Result<PatchedImage> build_patched_image(std::span<const u8> elf, const PatchPlan& plan, s64 stub_delta) {
-  const u64 object_end = TRY(detail::load_end(elf));
+  const u64 object_end = TRY(load_end(elf));
   if (stub_delta % static_cast<s64>(PAGE_SIZE) != 0 || plan.text_filesz == 0 || plan.text_offset > elf.size() ||
       plan.text_filesz > elf.size() - plan.text_offset || plan.text_vaddr % PAGE_SIZE != plan.text_offset % PAGE_SIZE)
     return Errno(EINVAL);

@@ -757,15 +757,15 @@ class FactReader {
 
 }  // namespace
 
+}  // namespace detail
+
 Result<u64> load_end(std::span<const u8> bytes) {
-  const Elf elf = TRY(Elf::open(bytes));
+  const detail::Elf elf = TRY(detail::Elf::open(bytes));
   u64 end = 0;
   for (const Elf64_Phdr& p : elf.segments())
     if (p.p_type == PT_LOAD) end = std::max(end, p.p_vaddr + p.p_memsz);
   return end;
 }
-
-}  // namespace detail
 
 Result<PatchPlan> plan_sites(std::span<const u8> bytes) {
   const detail::Elf elf = TRY(detail::Elf::open(bytes));

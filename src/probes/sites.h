@@ -59,6 +59,8 @@ struct PatchPlan {
 /// PT_LOAD, or its program headers point outside of it. Damaged section headers, symbols or unwind tables are no error: they only
 /// say less about where code begins.
 Result<PatchPlan> plan_sites(std::span<const u8> elf);
+/// Where the last PT_LOAD of `elf` ends, relative to the load base. ENOEXEC as plan_sites().
+Result<u64> load_end(std::span<const u8> elf);
 
 namespace detail {
 
@@ -113,9 +115,6 @@ struct SitePlan {
   std::vector<SkippedSite> skipped;
 };
 SitePlan plan_code(CodeFacts facts);
-
-/// Where the last PT_LOAD of `elf` ends, relative to the load base. ENOEXEC as plan_sites().
-Result<u64> load_end(std::span<const u8> elf);
 
 }  // namespace detail
 }  // namespace skep::probes

@@ -1,8 +1,9 @@
 // Sites are found in hand-assembled code, one case per form and per reason of refusal; whole images are built from a small crafted
-// object and from this machine's libc; and a forked child lives on a patched libc (see the end).
+// object and from this machine's libc and ld.so; and forked children live on patched ones (see the end).
 #include "probes/sites.h"
 
 #include <Zydis/Zydis.h>
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -500,17 +501,18 @@ TEST(Damage, RandomBytes) {
 
 // --- This machine's libc --------------------------------------------------------------------------------------------------------
 
-struct LoadedLibc {
+struct LoadedObject {
+  std::string name;  ///< how its path ends
   uptr base = 0;
   std::string path;
   std::vector<u8> build_id;
 };
 
-int find_libc(dl_phdr_info* info, std::size_t, void* out) {
-  if (std::strstr(info->dlpi_name, "/libc.so.6") == nullptr) return 0;
-  auto* libc = static_cast<LoadedLibc*>(out);
-  libc->base = info->dlpi_addr;
-  libc->path = info->dlpi_name;
+int find_object(dl_phdr_info* info, std::size_t, void* out) {
+  auto* object = static_cast<LoadedObject*>(out);
+  if (!std::string_view(info->dlpi_name).ends_with(object->name)) return 0;
+  object->base = info->dlpi_addr;
+  object->path = info->dlpi_name;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& p = info->dlpi_phdr[i];
     if (p.p_type != PT_NOTE) continue;
@@ -519,7 +521,7 @@ int find_libc(dl_phdr_info* info, std::size_t, void* out) {
       ElfW(Nhdr) n;
       std::memcpy(&n, at, sizeof n);
       const u8* desc = at + sizeof n + round_up(n.n_namesz, 4u);
-      if (n.n_type == NT_GNU_BUILD_ID) libc->build_id.assign(desc, desc + n.n_descsz);
+      if (n.n_type == NT_GNU_BUILD_ID) object->build_id.assign(desc, desc + n.n_descsz);
       at = desc + round_up(n.n_descsz, static_cast<u32>(p.p_align));
     }
   }
@@ -533,31 +535,52 @@ std::vector<u8> read_file(const std::string& path) {
 
 constexpr s64 STUB_DELTA = -(s64{512} << 20);
 
-class Libc : public testing::Test {
+const LoadedObject LIBC{"/libc.so.6", 0, "", {}}, LOADER{"/ld-linux-x86-64.so.2", 0, "", {}};
+
+class ObjectTest : public testing::Test {
  protected:
-  void SetUp() override {
-    dl_iterate_phdr(find_libc, &libc_);
-    if (libc_.base == 0) GTEST_SKIP() << "this program has no glibc";
-    elf_ = read_file(libc_.path);
+  void load(const LoadedObject& which) {
+    object_ = which;
+    dl_iterate_phdr(find_object, &object_);
+    if (object_.base == 0) GTEST_SKIP() << "this program has no glibc";
+    elf_ = read_file(object_.path);
     Result<PatchPlan> plan = plan_sites(elf_);
     ASSERT_TRUE(plan.ok());
     plan_ = std::move(plan).value();
-    Result<PatchedImage> image = build_patched_image(elf_, plan_, STUB_DELTA);
+    // libc's stubs far below, ld.so's right behind it
+    const s64 behind = static_cast<s64>(round_up(load_end(elf_).value(), PAGE_SIZE));
+    Result<PatchedImage> image = build_patched_image(elf_, plan_, which.name == LIBC.name ? STUB_DELTA : behind);
     ASSERT_TRUE(image.ok());
     image_ = std::move(image).value();
   }
 
-  LoadedLibc libc_;
+  LoadedObject object_;
   std::vector<u8> elf_;
   PatchPlan plan_;
   PatchedImage image_;
 };
 
+class Libc : public ObjectTest {
+ protected:
+  void SetUp() override { load(LIBC); }
+};
+class Loader : public ObjectTest {
+ protected:
+  void SetUp() override { load(LOADER); }
+};
+/// What holds for both.
+class Object : public ObjectTest, public testing::WithParamInterface<LoadedObject> {
+ protected:
+  void SetUp() override { load(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Sites, Object, testing::Values(LIBC, LOADER),
+                         [](const auto& test) { return std::string(test.param.name == LIBC.name ? "Libc" : "Loader"); });
+
 TEST_F(Libc, IsCovered) {
-  EXPECT_EQ(plan_.build_id, libc_.build_id);
+  EXPECT_EQ(plan_.build_id, object_.build_id);
   std::array<std::size_t, 3> kinds{};
   for (const SyscallSite& s : plan_.sites) ++kinds[static_cast<std::size_t>(s.kind)];
-  std::cout << libc_.path << ": " << plan_.sites.size() << " sites: " << kinds[0] << " mov, " << kinds[1] << " moved before, "
+  std::cout << object_.path << ": " << plan_.sites.size() << " sites: " << kinds[0] << " mov, " << kinds[1] << " moved before, "
             << kinds[2] << " moved after; " << plan_.skipped.size() << " skipped\n";
   for (const SkippedSite& s : plan_.skipped) std::cout << "  skipped " << std::hex << s.insn << std::dec << ": " << s.why << "\n";
   EXPECT_GT(plan_.sites.size(), 400u);
@@ -582,7 +605,7 @@ bool sweep_finds_syscall(std::span<const u8> text, u32 at) {
   return false;
 }
 
-TEST_F(Libc, EverySyscallInstructionIsAccountedFor) {
+TEST_P(Object, EverySyscallInstructionIsAccountedFor) {
   std::vector<u32> known;
   for (const SyscallSite& s : plan_.sites) known.push_back(s.insn);
   for (const SkippedSite& s : plan_.skipped) known.push_back(s.insn);
@@ -680,7 +703,7 @@ class StubCheck {
   u64 pc_ = 0;
 };
 
-TEST_F(Libc, EveryJumpLeadsToAStubThatKeepsTheContract) {
+TEST_P(Object, EveryJumpLeadsToAStubThatKeepsTheContract) {
   for (const SyscallSite& s : plan_.sites) {
     SCOPED_TRACE(s.insn);
     StubCheck(image_, s).run();
@@ -688,7 +711,7 @@ TEST_F(Libc, EveryJumpLeadsToAStubThatKeepsTheContract) {
   }
 }
 
-TEST_F(Libc, OnlyTheSitesChange) {
+TEST_P(Object, OnlyTheSitesChange) {
   std::vector<u8> original(image_.text.size(), 0);
   const u64 from = plan_.text_offset & ~u64{PAGE_SIZE - 1};
   std::copy_n(elf_.begin() + static_cast<s64>(from), std::min<u64>(original.size(), elf_.size() - from), original.begin());
@@ -701,9 +724,71 @@ TEST_F(Libc, OnlyTheSitesChange) {
   }
   EXPECT_TRUE(original == image_.text);
   EXPECT_EQ(
-      std::memcmp(reinterpret_cast<const void*>(libc_.base + plan_.text_vaddr), elf_.data() + plan_.text_offset, plan_.text_filesz),
+      std::memcmp(reinterpret_cast<const void*>(object_.base + plan_.text_vaddr), elf_.data() + plan_.text_offset, plan_.text_filesz),
       0)
       << "the file is what is loaded";
+}
+
+TEST_F(Loader, IsCovered) {
+  EXPECT_EQ(plan_.build_id, object_.build_id);
+  std::array<std::size_t, 3> kinds{};
+  std::vector<s32> numbers;
+  for (const SyscallSite& s : plan_.sites) {
+    ++kinds[static_cast<std::size_t>(s.kind)];
+    numbers.push_back(s.nr);
+  }
+  std::cout << object_.path << ": " << plan_.sites.size() << " sites: " << kinds[0] << " mov, " << kinds[1] << " moved before, " << kinds[2]
+            << " moved after; " << plan_.skipped.size() << " skipped\n";
+  for (const SkippedSite& s : plan_.skipped) EXPECT_EQ(s.nr, SYS_rt_sigreturn) << std::hex << s.insn << std::dec << ": " << s.why;
+  for (s32 nr : {SYS_openat, SYS_read, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_close})
+    EXPECT_EQ(std::count(numbers.begin(), numbers.end(), nr), nr == SYS_openat ? 3 : 1) << nr;
+}
+
+/// What objdump finds in an object: an opinion of its own, from the symbols and instructions as binutils reads them.
+struct Disassembly {
+  std::vector<u32> insns, syscalls, targets, returns;  ///< where instructions begin, direct branches lead, calls return to
+};
+Disassembly disassemble(const std::string& path) {
+  Disassembly out;
+  FILE* in = popen(("objdump -d --no-show-raw-insn " + path).c_str(), "r");
+  if (in == nullptr) return out;
+  bool after_call = false;
+  for (char line[512]; fgets(line, sizeof line, in) != nullptr;) {
+    unsigned addr, target;
+    char mnemonic[32] = "";
+    if (std::sscanf(line, " %x: %31s", &addr, mnemonic) != 2) continue;
+    out.insns.push_back(addr);
+    if (after_call) out.returns.push_back(addr);
+    const std::string_view name = mnemonic;
+    after_call = name == "call";
+    if (name == "syscall") out.syscalls.push_back(addr);
+    if ((name[0] == 'j' || after_call) && std::sscanf(line, " %*x: %*s %x <", &target) == 1) out.targets.push_back(target);
+  }
+  return pclose(in) == 0 ? out : Disassembly{};
+}
+
+/// The text is replaced while functions of ld.so are on the stack, and other threads' calls may return into libc at any time later.
+TEST_P(Object, NothingButTheFirstByteOfAPatchIsEverReached) {
+  Disassembly seen = disassemble(object_.path);
+  if (seen.insns.empty()) GTEST_SKIP() << "no objdump";
+  ASSERT_GT(seen.returns.size(), 500u);
+  ASSERT_GT(seen.targets.size(), 2000u);
+  std::sort(seen.insns.begin(), seen.insns.end());
+  for (const SyscallSite& s : plan_.sites) {
+    SCOPED_TRACE(s.insn);
+    EXPECT_TRUE(std::binary_search(seen.insns.begin(), seen.insns.end(), s.patch));
+    EXPECT_TRUE(std::binary_search(seen.insns.begin(), seen.insns.end(), s.patch + s.patch_len));
+    const auto inside = [&](u32 at) { return at > s.patch && at < s.patch + s.patch_len; };
+    EXPECT_TRUE(std::none_of(seen.returns.begin(), seen.returns.end(), inside)) << "a call returns into it";
+    EXPECT_TRUE(std::none_of(seen.targets.begin(), seen.targets.end(), inside)) << "a branch leads into it";
+  }
+  std::vector<u32> known;
+  for (const SyscallSite& s : plan_.sites) known.push_back(s.insn);
+  for (const SkippedSite& s : plan_.skipped) known.push_back(s.insn);
+  std::sort(known.begin(), known.end());
+  std::sort(seen.syscalls.begin(), seen.syscalls.end());
+  for (u32 at : seen.syscalls) EXPECT_TRUE(std::binary_search(known.begin(), known.end(), at)) << std::hex << at;
+  EXPECT_EQ(seen.syscalls.size(), known.size());
 }
 
 // --- A process that lives on a patched libc -------------------------------------------------------------------------------------
@@ -780,7 +865,7 @@ int memfd_of(std::span<const u8> bytes) {
   return fd;
 }
 
-/// Maps the image over the libc of this process. Nothing here may call libc from the first mapping on.
+/// Maps the image over an object of this process. Nothing here may call libc from the first mapping on.
 bool live_on(const PatchedImage& image, uptr base) {
   const int text = memfd_of(image.text), stubs = memfd_of(image.stubs);
   void* counts = mmap(nullptr, COUNTERS * 8, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -1110,14 +1195,14 @@ void live_threads() {
 }
 
 TEST_F(Libc, AProcessLivesOnIt) {
-  ASSERT_EQ(plan_.build_id, libc_.build_id);
+  ASSERT_EQ(plan_.build_id, object_.build_id);
   std::cout.flush();
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
     alarm(60);
-    const uptr stubs_at = libc_.base + static_cast<uptr>(image_.stub_delta);
-    REQUIRE_CHILD(live_on(image_, libc_.base));
+    const uptr stubs_at = object_.base + static_cast<uptr>(image_.stub_delta);
+    REQUIRE_CHILD(live_on(image_, object_.base));
     live_plain_calls();
     live_files();
     live_children();
@@ -1127,6 +1212,42 @@ TEST_F(Libc, AProcessLivesOnIt) {
     if (leaver == 0) syscall(SYS_exit, 5);
     int status;
     REQUIRE_CHILD(waitpid(leaver, &status, 0) == leaver && exited(status, 5));
+    _exit(0);
+  }
+  int status;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(exited(status, 0)) << (WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "a check failed in the child");
+}
+
+/// Loads a library that has not been loaded, and unloads it.
+void live_loading() {
+  const Since opens(SYS_openat), reads(SYS_read), maps(SYS_mmap), unmaps(SYS_munmap), closes(SYS_close);
+  for (u64 i = 1; i <= 20; ++i) {
+    void* handle = dlopen("libSegFault-of-nobody.so", RTLD_NOW);  // left by a long jump, after a walk along the path
+    REQUIRE_CHILD(handle == nullptr && dlerror() != nullptr);
+    handle = dlopen("libthread_db.so.1", RTLD_NOW);
+    REQUIRE_CHILD(handle != nullptr && dlsym(handle, "td_init") != nullptr);
+    REQUIRE_CHILD(dlclose(handle) == 0);
+    REQUIRE_CHILD(reads.calls() == i && unmaps.calls() >= i && maps.calls() >= 2 * i && closes.calls() >= i);
+  }
+  REQUIRE_CHILD(opens.calls() >= 40);
+}
+
+TEST_F(Loader, AProcessLivesOnIt) {
+  ASSERT_EQ(plan_.build_id, object_.build_id);
+  std::cout.flush();
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(60);
+    REQUIRE_CHILD(live_on(image_, object_.base));
+    live_loading();
+    pthread_t thread;
+    const auto load = [](void*) -> void* {
+      live_loading();
+      return nullptr;
+    };
+    REQUIRE_CHILD(pthread_create(&thread, nullptr, load, nullptr) == 0 && pthread_join(thread, nullptr) == 0);
     _exit(0);
   }
   int status;

@@ -14,7 +14,7 @@ namespace skep {
 static_assert(sizeof(void*) == 8);
 
 /// sizeof(struct task_struct) in our own vmlinux BTF (kbtf/kernel/task.h).
-constexpr u32 TASK_STRUCT_BYTES = 1912;
+constexpr u32 TASK_STRUCT_BYTES = 5568;
 
 struct NetDevice {
   u32 ifindex;

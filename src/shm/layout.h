@@ -20,7 +20,7 @@
 namespace skep {
 
 constexpr u64 WINDOW_MAGIC = 0x776f646e6977736bULL;
-constexpr u32 WINDOW_VERSION = 2;
+constexpr u32 WINDOW_VERSION = 3;
 constexpr u32 MAX_SYSCALLS = 512;    ///< syscall numbers that can carry probes
 constexpr u32 MAX_CPUS = 128;        ///< virtual CPUs at most
 constexpr u32 MAX_RUN_SLOTS = 512;   ///< virtual CPUs first, client slots behind them
@@ -170,7 +170,7 @@ struct CodeFault {
   u32 at, fixup;
 };
 
-/// One program's machine code in CODE.
+/// One program's machine code in CODE. size 0: there was one.
 struct CodeBlock {
   u64 addr;
   u32 size;
@@ -179,24 +179,61 @@ struct CodeBlock {
   const ProgImage* prog;
 };
 
-/// All live blocks, ascending by address; in ROM. Published by swapping RomHeader::code_index, freed as probe lists are.
+/// All blocks, ascending by address; in ROM. The host fills and empties entries in place and appends; an entry's address never changes.
+/// Where that does not do, RomHeader::code_index is swapped, and the old one freed as probe lists are.
 struct CodeIndex {
   u32 count;
   u32 pad;
   CodeBlock blocks[];
 };
 
-enum class ProbeKind : u32 { Kprobe, Kretprobe, TpEnter, TpExit };
+/// What a program sees in r1, and with it where it sits.
+enum class ProbeKind : u32 {
+  // On one system call.
+  Kprobe,
+  Kretprobe,
+  TpEnter,  ///< syscalls:sys_enter_*
+  TpExit,
+  Fentry,   ///< of __x64_sys_*: {regs}
+  Fexit,    ///< {regs, result}
+  ModifyReturn,
+  // On one EventPlace.
+  Tracepoint,  ///< the event's record, as its format file describes it
+  RawTp,       ///< the event's arguments, 64 bits each; tp_btf too
+  Clock,       ///< bpf_perf_event_data_kern: a software clock went off
+};
+
+/// Events that are not one system call's.
+enum class EventPlace : u32 {
+  SysEnter,  ///< raw_syscalls:sys_enter: every system call
+  SysExit,
+  SchedProcessExec,
+  SchedProcessFork,
+  SchedProcessExit,
+  SignalGenerate,
+  SignalDeliver,
+  Clock,  ///< of any software clock: entries name theirs by `event_id`
+  Count
+};
+
+/// A software clock; in ROM, as long as its event lives.
+struct ClockDesc {
+  u64 period_ns;
+  u32 cpu;
+  u32 pad;
+};
 
 struct ProbeEntry {
   const ProgImage* prog;
   u64 cookie;
   ProbeKind kind;
-  u32 event_id;    ///< tracepoint id, common_type of its record
-  u64 symbol_addr; ///< what a kernel's kallsyms would say of the function: pt_regs.ip
+  u32 event_id;    ///< tracepoint id, common_type of its record; Clock: its event's id
+  u64 symbol_addr; ///< what a kernel's kallsyms would say of the function: pt_regs.ip. Clock: address of its ClockDesc
+  s32 tgid;        ///< only in this process; 0: in all
+  u32 pad;
 };
 
-/// Programs on one syscall's entry or exit. Published by swapping the pointer in RomHeader; freed when no slot that ran meanwhile does.
+/// Programs on one syscall's entry or exit, or on one EventPlace. Published by swapping the pointer in RomHeader; freed when no slot that ran meanwhile does.
 struct ProbeList {
   u32 count;
   u32 pad;
@@ -204,6 +241,18 @@ struct ProbeList {
 };
 
 constexpr u8 INTEREST_ENTER = 1, INTEREST_EXIT = 2;
+
+constexpr u32 MAX_SHOWN_CODE = 1024;
+
+/// What a debugger is shown of the code in CODE, where that was asked for: ELF images in ROM (jit/unwind.h). Not moved nor freed while the
+/// session lives. The host writes image and size, then `serial`; RomHeader::ring_generation moves behind that.
+struct ShownCode {
+  u32 used, pad;  ///< entries ever used
+  struct Entry {
+    u64 serial;   ///< names what is shown here; 0: nothing, or no longer
+    u64 image, size;
+  } entries[MAX_SHOWN_CODE];
+};
 
 struct RomHeader {
   u64 magic;
@@ -220,6 +269,10 @@ struct RomHeader {
   RingMapping ring_maps[MAX_RINGS];
   MapDesc* maps[MAX_LISTED_MAPS];  ///< live ones: what an intent in RAM may name. Never judged by ROM bytes, some of which clients choose
   u32 nr_maps;                     ///< entries ever used
+  const ProbeList* events[static_cast<u32>(EventPlace::Count)];
+  u32 clock_generation;  ///< futex: moves when events[Clock] does
+  const ShownCode* shown_code;     ///< null: no debugger is told anything
+  struct TaskTable* tasks;         ///< in RAM, see shm/tasks.h; null: there is none
 };
 
 struct RamHeader {

@@ -19,7 +19,7 @@ namespace skep {
 namespace {
 
 constexpr u64 GUARD = 1ULL << 30;
-constexpr u64 CODE_ALIGN = 64;
+constexpr u64 CODE_ALIGN = 64, STATS_CELL = 64;
 constexpr int HLT = 0xf4;  // SIGSEGV, which ends a run; not a signal that is the process's own
 constexpr u64 WINDOW_SPAN = ROM_SIZE + GUARD + CODE_SIZE + GUARD + RAM_SIZE + GUARD + RINGS_SIZE;
 // Away from where Linux puts programs, heaps, libraries and stacks, and from the shadow areas of ASan, TSan and MSan.
@@ -48,15 +48,22 @@ UniqueFd code_file() {
   return file ? std::move(file) : UniqueFd(memfd_create("skep-code", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 }
 
+/// The first entry that begins at `addr` or behind; the end where there is none; null without an index.
+CodeBlock* first_block_from(CodeIndex* index, u64 addr) {
+  if (index == nullptr) return nullptr;
+  return std::lower_bound(index->blocks, index->blocks + index->count, addr, [](const CodeBlock& b, u64 a) { return b.addr < a; });
+}
+
 u64 code_base_of(u64 base) { return base + ROM_SIZE + GUARD; }
 u64 ram_base_of(u64 base) { return code_base_of(base) + CODE_SIZE + GUARD; }
+u64 tasks_base_of(u64 base) { return ram_base_of(base) + round_up(sizeof(RamHeader), PAGE_SIZE); }
 u64 ring_base_of(u64 base) { return ram_base_of(base) + RAM_SIZE + GUARD; }
 
 }  // namespace
 
 WindowHost::WindowHost(u64 base)
     : rom_arena_(base + round_up(sizeof(RomHeader), PAGE_SIZE), ROM_SIZE - round_up(sizeof(RomHeader), PAGE_SIZE)),
-      ram_arena_(ram_base_of(base) + round_up(sizeof(RamHeader), PAGE_SIZE), RAM_SIZE - round_up(sizeof(RamHeader), PAGE_SIZE)),
+      ram_arena_(tasks_base_of(base) + sizeof(TaskTable), RAM_SIZE - (tasks_base_of(base) - ram_base_of(base)) - sizeof(TaskTable)),
       ring_arena_(ring_base_of(base), RINGS_SIZE),
       code_arena_(code_base_of(base) + GATES_SIZE, CODE_SIZE - GATES_SIZE) {}
 
@@ -101,6 +108,7 @@ Result<std::unique_ptr<WindowHost>> WindowHost::create(u32 nr_cpus) {
     h->ram_size = RAM_SIZE;
     h->ring_base = ring_base_of(base);
     h->ring_size = RINGS_SIZE;
+    h->tasks = reinterpret_cast<TaskTable*>(tasks_base_of(base));
     if (w->map_code(code_base_of(base))) {
       h->code_base = code_base_of(base);
       h->code_size = CODE_SIZE;
@@ -182,32 +190,54 @@ void WindowHost::code_free(u64 addr, u64 size) {
 }
 
 Status WindowHost::code_publish(const CodeBlock& block) {
-  code_blocks_[block.addr] = block;
-  const Status s = swap_code_index();
-  if (!s.ok()) code_blocks_.erase(block.addr);
-  return s;
+  CodeBlock* const at = place_in_index(block);
+  if (at == nullptr) return rebuild_code_index(block);
+  at->addr = block.addr;
+  at->n_faults = block.n_faults;
+  at->faults = block.faults;
+  at->prog = block.prog;
+  store_release(&at->size, block.size);
+  if (at == code_index_->blocks + code_index_->count) store_release(&code_index_->count, code_index_->count + 1);
+  return ok_status();
 }
 
 void WindowHost::code_withdraw(u64 addr) {
-  const auto it = code_blocks_.find(addr);
-  if (it == code_blocks_.end()) return;
-  const CodeBlock block = it->second;
-  code_blocks_.erase(it);
-  if (!swap_code_index().ok()) return;  // the old index still names it: code and table stay, for good
-  rom_free(const_cast<CodeFault*>(block.faults), block.n_faults * sizeof(CodeFault));
-  code_free(block.addr, block.size);
+  CodeBlock* const block = first_block_from(code_index_, addr);
+  if (block == nullptr || block == code_index_->blocks + code_index_->count || block->addr != addr || block->size == 0) return;
+  const CodeBlock gone = *block;
+  store_release(&block->size, 0u);  // no run is in there, so nobody looks for it
+  rom_free(const_cast<CodeFault*>(gone.faults), gone.n_faults * sizeof(CodeFault));
+  code_free(gone.addr, gone.size);
 }
 
-Status WindowHost::swap_code_index() {
-  const auto bytes_of = [](u64 count) { return sizeof(CodeIndex) + count * sizeof(CodeBlock); };
-  CodeIndex* next = nullptr;
-  if (!code_blocks_.empty()) {
-    next = static_cast<CodeIndex*>(TRY(rom_alloc(bytes_of(code_blocks_.size()))));
-    for (const auto& [addr, block] : code_blocks_) next->blocks[next->count++] = block;
-  }
-  const CodeIndex* old = rom()->code_index;
+// Others may be in the middle of a search at any moment, on behalf of other blocks. So an entry keeps its address for as long as its index
+// lives, whether or not there is code, and what begins at no known address goes to the end, or into a new index.
+CodeBlock* WindowHost::place_in_index(const CodeBlock& block) {
+  CodeBlock* const at = first_block_from(code_index_, block.addr);
+  if (at == nullptr) return nullptr;
+  CodeBlock* const end = code_index_->blocks + code_index_->count;
+  if (at == end) return code_index_->count < code_index_room_ ? at : nullptr;
+  // An entry inside of the block, of code that was there before, would lead a search past it.
+  return at->addr == block.addr && (at + 1 == end || at[1].addr >= block.addr + block.size) ? at : nullptr;
+}
+
+Status WindowHost::rebuild_code_index(const CodeBlock& added) {
+  constexpr u32 LEAST_ROOM = 64;
+  const auto bytes_of = [](u64 count) { return round_up(sizeof(CodeIndex) + count * sizeof(CodeBlock), 16); };
+  const CodeIndex* const old = code_index_;
+  std::vector<CodeBlock> live{added};
+  for (u32 i = 0; old != nullptr && i < old->count; ++i)
+    if (old->blocks[i].size != 0) live.push_back(old->blocks[i]);
+  std::sort(live.begin(), live.end(), [](const CodeBlock& a, const CodeBlock& b) { return a.addr < b.addr; });
+  const u32 room = std::max(LEAST_ROOM, 2 * static_cast<u32>(live.size()));
+  auto* next = static_cast<CodeIndex*>(TRY(rom_alloc(bytes_of(room))));
+  std::copy(live.begin(), live.end(), next->blocks);
+  next->count = static_cast<u32>(live.size());
   store_release(&rom()->code_index, next);  // pairs with the load in jit/run.cc:code_fault()
-  if (old != nullptr) defer([this, old, bytes = bytes_of(old->count)] { rom_free(const_cast<CodeIndex*>(old), bytes); });
+  if (old != nullptr) defer([this, old, bytes = code_index_bytes_] { rom_free(const_cast<CodeIndex*>(old), bytes); });
+  code_index_ = next;
+  code_index_room_ = room;
+  code_index_bytes_ = bytes_of(room);
   return ok_status();
 }
 
@@ -231,6 +261,38 @@ void WindowHost::ram_free(u8* p, u64 size) {
   // Back to zero and to the system; whoever still maps these pages sees zeros, as after a kernel map's last page.
   fallocate(ram_fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(ram_offset(p)), static_cast<off_t>(size));
   ram_arena_.release(reinterpret_cast<u64>(p), size);
+}
+
+Result<ProgStats*> WindowHost::stats_alloc() {
+  static_assert(sizeof(ProgStats) <= STATS_CELL && PAGE_SIZE / STATS_CELL == 64);
+  if (open_stats_pages_.empty()) {
+    const u64 page = reinterpret_cast<u64>(TRY(ram_alloc(PAGE_SIZE)));
+    stats_pages_[page] = 0;
+    open_stats_pages_.insert(page);
+  }
+  const u64 page = *open_stats_pages_.begin();
+  u64& taken = stats_pages_[page];
+  const u32 cell = static_cast<u32>(__builtin_ctzll(~taken));
+  taken |= 1ULL << cell;
+  if (taken == ~0ULL) open_stats_pages_.erase(page);
+  if (page == spare_stats_page_) spare_stats_page_ = 0;
+  return new (reinterpret_cast<void*>(page + cell * STATS_CELL)) ProgStats{};
+}
+
+void WindowHost::stats_free(ProgStats* stats) {
+  if (stats == nullptr) return;
+  const u64 page = reinterpret_cast<u64>(stats) & ~(PAGE_SIZE - 1);
+  u64& taken = stats_pages_[page];
+  if (taken == ~0ULL) open_stats_pages_.insert(page);
+  taken &= ~(1ULL << (reinterpret_cast<u64>(stats) - page) / STATS_CELL);
+  if (taken != 0) return;
+  if (spare_stats_page_ == 0) {
+    spare_stats_page_ = page;
+    return;
+  }
+  stats_pages_.erase(page);
+  open_stats_pages_.erase(page);
+  ram_free(reinterpret_cast<u8*>(page), PAGE_SIZE);
 }
 
 Result<RingDesc*> WindowHost::ring_register(RingKind kind) {

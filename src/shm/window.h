@@ -4,6 +4,8 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -11,6 +13,7 @@
 #include "shm/arena.h"
 #include "shm/layout.h"
 #include "shm/slot.h"
+#include "shm/tasks.h"
 
 namespace skep {
 
@@ -42,6 +45,9 @@ class WindowHost {
   /// Whole pages, zero-filled, untouched (costs no memory until written).
   Result<u8*> ram_alloc(u64 size);
   void ram_free(u8* p, u64 size);
+  /// All zero, on a cache line of its own.
+  Result<ProgStats*> stats_alloc();
+  void stats_free(ProgStats* stats);
   template <typename T>
   Result<T*> rom_new() {
     return static_cast<T*>(new (TRY(rom_alloc(sizeof(T), alignof(T)))) T{});
@@ -72,8 +78,9 @@ class WindowHost {
   /// Runs what is due. Cheap when nothing is.
   void reclaim();
   bool has_deferred() const { return !deferred_.empty(); }
-  u64 rom_in_use() const { return rom_arena_.bytes_in_use(); }
-  u64 ram_in_use() const { return ram_arena_.bytes_in_use(); }
+  /// Without the index of CODE, and pages of counters that nobody uses, which are kept for the next program.
+  u64 rom_in_use() const { return rom_arena_.bytes_in_use() - code_index_bytes_; }
+  u64 ram_in_use() const { return ram_arena_.bytes_in_use() - (spare_stats_page_ != 0 ? PAGE_SIZE : 0); }
   u64 code_in_use() const { return code_arena_.bytes_in_use(); }
   /// True when `addr` is a MapDesc handed out by rom_new and not yet freed (intents of the dead are hostile).
   void note_map(MapDesc* desc);
@@ -84,14 +91,21 @@ class WindowHost {
   WindowHost(u64 base);
   /// False: refused, all is as it was.
   bool map_code(u64 at);
-  Status swap_code_index();
+  /// The place of `block` in the index as it stands, or null where it has to be built anew.
+  CodeBlock* place_in_index(const CodeBlock& block);
+  Status rebuild_code_index(const CodeBlock& added);
   Window view_;
   UniqueFd rom_fd_, rom_ro_fd_, ram_fd_, ram_ro_fd_, code_ro_fd_;
   Arena rom_arena_, ram_arena_, ring_arena_, code_arena_;
   u8* code_writable_ = nullptr;
   bool gates_open_ = false;
   std::vector<bool> code_page_used_;          ///< pages that have been filled with hlt
-  std::map<u64, CodeBlock> code_blocks_;      ///< what the index says, by address
+  CodeIndex* code_index_ = nullptr;           ///< RomHeader::code_index, which we write
+  u32 code_index_room_ = 0;                   ///< blocks that it may hold
+  u64 code_index_bytes_ = 0;
+  std::unordered_map<u64, u64> stats_pages_;  ///< page of ProgStats -> which of its 64 cells are taken
+  std::set<u64> open_stats_pages_;            ///< those with a free cell
+  u64 spare_stats_page_ = 0;                  ///< that one of them of which no cell is taken
   struct Deferred {
     std::vector<std::pair<u32, u64>> waiting;  ///< slot index, its seq
     std::function<void()> run;

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <set>
 #include <thread>
 
 namespace skep {
@@ -211,9 +212,76 @@ TEST_F(CodeTest, TheIndexOutlivesRunsThatMayLook) {
   w_->code_withdraw(a.addr);
   w_->code_withdraw(b.addr);
   w_->code_withdraw(b.addr);
-  EXPECT_EQ(w_->rom()->code_index, nullptr);
+  for (u32 i = 0; i < now->count; ++i) EXPECT_EQ(now->blocks[i].size, 0u);
+  EXPECT_EQ(w_->rom()->code_index, now);
   EXPECT_EQ(w_->code_in_use(), 0u);
   EXPECT_EQ(w_->rom_in_use(), 0u);
+}
+
+TEST_F(CodeTest, TheIndexIsChangedInPlaceWhereNoSearchIsLedAstray) {
+  const auto block = [&](u64 size) { return CodeBlock{*w_->code_alloc(size), static_cast<u32>(size), 0, nullptr, nullptr}; };
+  const auto live = [&] {
+    u32 n = 0;
+    const CodeIndex& index = *w_->rom()->code_index;
+    for (u32 i = 0; i < index.count; ++i) {
+      n += index.blocks[i].size != 0 ? 1 : 0;
+      if (i > 0) {
+        EXPECT_LT(index.blocks[i - 1].addr + index.blocks[i - 1].size, index.blocks[i].addr);
+      }
+    }
+    return n;
+  };
+  std::vector<CodeBlock> blocks;
+  for (u32 i = 0; i < 10; ++i) {
+    blocks.push_back(block(60));
+    ASSERT_TRUE(w_->code_publish(blocks.back()).ok());
+  }
+  const CodeIndex* index = w_->rom()->code_index;
+  EXPECT_EQ(live(), 10u);
+  w_->code_withdraw(blocks[3].addr);
+  w_->code_withdraw(blocks[4].addr);
+  EXPECT_EQ(live(), 8u);
+  const CodeBlock again = block(60);
+  ASSERT_EQ(again.addr, blocks[3].addr);
+  ASSERT_TRUE(w_->code_publish(again).ok());
+  EXPECT_EQ(w_->rom()->code_index, index) << "same place, same entry";
+  EXPECT_EQ(live(), 9u);
+  w_->code_withdraw(again.addr);
+  const CodeBlock wide = block(120);  // over the entries of two that are gone
+  ASSERT_EQ(wide.addr, blocks[3].addr);
+  ASSERT_TRUE(w_->code_publish(wide).ok());
+  EXPECT_NE(w_->rom()->code_index, index);
+  EXPECT_EQ(live(), 9u);
+  for (u32 i = 0; i < 200; ++i) {
+    const CodeBlock more = block(64 * (i % 3 + 1) - 1);
+    ASSERT_TRUE(w_->code_publish(more).ok());
+    if (i % 2 == 0) w_->code_withdraw(more.addr);
+  }
+  EXPECT_EQ(live(), 109u);
+}
+
+TEST(StatsTest, ManyToAPageAndNoneKept) {
+  auto w = WindowHost::create(1);
+  ASSERT_TRUE(w.ok());
+  std::vector<ProgStats*> all;
+  for (int i = 0; i < 200; ++i) {
+    all.push_back(*(*w)->stats_alloc());
+    EXPECT_EQ(reinterpret_cast<u64>(all.back()) % 64, 0u);
+    EXPECT_EQ(all.back()->run_cnt | all.back()->missed, 0u);
+    all.back()->run_cnt = all.back()->missed = 7;
+  }
+  EXPECT_EQ((*w)->ram_in_use(), 4 * PAGE_SIZE);
+  EXPECT_EQ(std::set<ProgStats*>(all.begin(), all.end()).size(), all.size());
+  for (std::size_t i = 0; i < all.size(); i += 2) (*w)->stats_free(all[i]);
+  EXPECT_EQ((*w)->ram_in_use(), 4 * PAGE_SIZE);
+  for (std::size_t i = 0; i < all.size(); i += 2) {
+    all[i] = *(*w)->stats_alloc();
+    EXPECT_EQ(all[i]->run_cnt, 0u);
+  }
+  EXPECT_EQ((*w)->ram_in_use(), 4 * PAGE_SIZE);
+  for (ProgStats* s : all) (*w)->stats_free(s);
+  (*w)->stats_free(nullptr);
+  EXPECT_EQ((*w)->ram_in_use(), 0u);
 }
 
 /// In a process where shared files cannot be mapped executable: a filter answers EACCES.

@@ -41,11 +41,18 @@ Result<s64> btf_get_fd_by_id(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> link_get_fd_by_id(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> task_fd_query(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> link_create(CallContext&, const bpf_attr&, const UserAttr&);
+Result<s64> link_update(CallContext&, const bpf_attr&, const UserAttr&);
 Result<s64> link_detach(CallContext&, const bpf_attr&, const UserAttr&);
+Result<s64> raw_tracepoint_open(CallContext&, const bpf_attr&, const UserAttr&);
 
 /// ENOTSUPP, and a line for doctor, for a program that was judged good but uses what nothing here can run (helpers/runnable.h): asked
 /// before it is attached or run.
 Status check_runnable(Kernel& kernel, const Prog& prog);
+/// How much of an info struct of `ours` bytes the caller takes. E2BIG, EFAULT.
+Result<u32> info_length(CallContext&, const bpf_attr&, u32 ours);
+/// Hands an info struct out: the call's result.
+Result<s64> give_info(CallContext&, const bpf_attr&, const UserAttr&, const void* info, u32 len);
+Result<s64> link_info(CallContext&, const bpf_attr&, const UserAttr&, const Link&);
 /// Copies an object name: alphanumerics, '_' and '.', NUL-terminated within BPF_OBJ_NAME_LEN. EINVAL.
 /// Linux: kernel/bpf/syscall.c:bpf_obj_name_cpy()
 Result<std::string> copy_object_name(const char (&name)[BPF_OBJ_NAME_LEN]);

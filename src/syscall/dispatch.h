@@ -8,7 +8,7 @@ namespace skep {
 /// -ERESTART_CALL when the caller's memory or fds have to be asked first.
 s64 skep_bpf(CallContext& ctx, u32 cmd, u64 attr_addr, u32 size);
 
-/// perf_event_open(2), for what a BPF user asks: kprobe/kretprobe and tracepoints on syscalls, SW_BPF_OUTPUT. Same shape.
+/// perf_event_open(2), for what a BPF user asks: kprobe/kretprobe, tracepoints, SW_BPF_OUTPUT. Same shape.
 s64 skep_perf_event_open(CallContext& ctx, u64 attr_addr, s32 pid, s32 cpu, s32 group_fd, u64 flags);
 /// ioctl(2) on a perf event fd of ours. ENOTTY on other objects, as on Linux.
 s64 skep_ioctl(CallContext& ctx, s32 fd, u64 request, u64 arg);

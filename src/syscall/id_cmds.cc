@@ -1,7 +1,4 @@
 // syscall: walking objects by id, and what they tell of themselves. Linux: kernel/bpf/syscall.c
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -26,7 +23,9 @@ Result<s64> open_by_id(CallContext& ctx, const IdTable<T>& table, u32 id, u32 mo
   return ctx.install(TRY(table.find(id)), mode);
 }
 
-/// How much of an info struct the caller takes. Linux: syscall.c:bpf_check_uarg_tail_zero() and the info_len rules
+}  // namespace
+
+// Linux: syscall.c:bpf_check_uarg_tail_zero() and the info_len rules
 Result<u32> info_length(CallContext& ctx, const bpf_attr& attr, u32 ours) {
   const u32 theirs = attr.info.info_len;
   if (theirs > PAGE_SIZE) return Errno(E2BIG);
@@ -42,6 +41,8 @@ Result<s64> give_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& ua
   TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, info.info_len), &len, sizeof len));
   return s64{0};
 }
+
+namespace {
 
 void copy_name(char (&to)[BPF_OBJ_NAME_LEN], const std::string& name) { std::memcpy(to, name.c_str(), std::min<std::size_t>(name.size() + 1, sizeof to)); }
 
@@ -135,6 +136,8 @@ Result<s64> prog_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& ua
   i.gpl_compatible = p.gpl ? 1 : 0;
   copy_name(i.name, p.name);
   i.verified_insns = p.verified_insns;
+  i.attach_btf_id = p.attach_btf_id;
+  if (p.attach_btf_id != 0) i.attach_btf_obj_id = VMLINUX_BTF_ID;
   if (p.stats != nullptr) i.recursion_misses = p.stats->recursion_misses;
   if (p.btf != nullptr) i.btf_id = p.btf->id;
 
@@ -193,43 +196,6 @@ Result<s64> btf_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uat
   return s64{0};
 }
 
-/// Linux: syscall.c:bpf_link_get_info_by_fd(), bpf_perf_link_fill_link_info()
-Result<s64> link_info(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr, const Link& l) {
-  const u32 len = TRY(info_length(ctx, attr, sizeof(bpf_link_info)));
-  bpf_link_info i{};
-  TRY(ctx.mem.read(&i, attr.info.info, len));
-  const u64 name = i.perf_event.kprobe.func_name;
-  const u32 name_len = i.perf_event.kprobe.name_len;
-  if ((name == 0) != (name_len == 0)) return Errno(EINVAL);
-  i.type = BPF_LINK_TYPE_PERF_EVENT;
-  i.id = l.id;
-  i.prog_id = l.prog->id;
-  const ProbeTarget& t = *l.event->probe;
-  const bool tracepoint = t.kind == ProbeKind::TpEnter || t.kind == ProbeKind::TpExit;
-  i.perf_event.type = tracepoint                           ? BPF_PERF_EVENT_TRACEPOINT
-                      : t.kind == ProbeKind::Kretprobe ? BPF_PERF_EVENT_KRETPROBE
-                                                           : BPF_PERF_EVENT_KPROBE;
-  bool cut = false;
-  if (name != 0) {
-    std::string text = t.symbol.substr(0, name_len - 1);
-    cut = text.size() < t.symbol.size();
-    TRY(ctx.mem.write(name, text.c_str(), text.size() + 1));
-  }
-  const u32 there = static_cast<u32>(t.symbol.size() + 1);
-  if (tracepoint) {
-    i.perf_event.tracepoint.name_len = there;
-    i.perf_event.tracepoint.cookie = l.cookie;
-  } else {
-    i.perf_event.kprobe.name_len = there;
-    i.perf_event.kprobe.offset = 0;
-    i.perf_event.kprobe.addr = t.symbol_addr;
-    i.perf_event.kprobe.missed = 0;
-    i.perf_event.kprobe.cookie = l.cookie;
-  }
-  if (cut) return Errno(ENOSPC);
-  return give_info(ctx, attr, uattr, &i, len);
-}
-
 }  // namespace
 
 Result<s64> prog_get_next_id(CallContext& ctx, const bpf_attr& a, const UserAttr& u) { return next_id(ctx, ctx.kernel.progs, a, u); }
@@ -261,50 +227,6 @@ Result<s64> obj_get_info_by_fd(CallContext& ctx, const bpf_attr& attr, const Use
   if (const auto b = object_as<BtfObject>(f->object)) return btf_info(ctx, attr, uattr, *b);
   if (const auto l = object_as<Link>(f->object)) return link_info(ctx, attr, uattr, *l);
   return Errno(EINVAL);
-}
-
-/// Linux: kernel/bpf/syscall.c:bpf_task_fd_query()
-Result<s64> task_fd_query(CallContext& ctx, const bpf_attr& attr, const UserAttr& uattr) {
-  const auto& a = attr.task_fd_query;
-  if (a.flags != 0) return Errno(EINVAL);
-  // The kernel half has no fds of its own to show: our ends of the clients' pipes are not theirs.
-  if (static_cast<pid_t>(a.pid) == getpid()) return Errno(EBADF);
-  const std::string task = "/proc/" + std::to_string(a.pid);
-  struct stat st {};
-  if (stat(task.c_str(), &st) != 0) return Errno(ENOENT);
-  if (stat((task + "/fd/" + std::to_string(a.fd)).c_str(), &st) != 0) return Errno(EBADF);
-  const auto it = ctx.kernel.files.find(st.st_ino);
-  if (it == ctx.kernel.files.end() || it->second->dev != st.st_dev) return Errno(ENOTSUPP_);
-  const std::shared_ptr<PerfEvent> event = object_as<PerfEvent>(it->second->object);
-  std::shared_ptr<Prog> prog;
-  if (event == nullptr || !event->probe) return Errno(ENOTSUPP_);
-  for (const Attachment& at : ctx.kernel.attachments)
-    if (at.owner == event.get()) prog = at.prog;
-  if (prog == nullptr) return Errno(ENOENT);
-
-  const ProbeTarget& t = *event->probe;
-  struct {
-    u32 buf_len;
-    u64 buf;
-    u32 prog_id, fd_type;
-    u64 offset, addr;
-  } out{static_cast<u32>(t.symbol.size()), 0, prog->id, 0, 0, 0};
-  out.fd_type = t.kind == ProbeKind::Kprobe      ? BPF_FD_TYPE_KPROBE
-                : t.kind == ProbeKind::Kretprobe ? BPF_FD_TYPE_KRETPROBE
-                                                 : BPF_FD_TYPE_TRACEPOINT;
-  bool cut = false;
-  if (a.buf != 0 && a.buf_len != 0) {
-    const std::string text = t.symbol.substr(0, a.buf_len - 1);
-    cut = text.size() < t.symbol.size();
-    TRY(ctx.mem.write(a.buf, text.c_str(), text.size() + 1));
-  }
-  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.buf_len), &out.buf_len, sizeof out.buf_len));
-  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.prog_id), &out.prog_id, sizeof out.prog_id));
-  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.fd_type), &out.fd_type, sizeof out.fd_type));
-  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.probe_offset), &out.offset, sizeof out.offset));
-  TRY(ctx.mem.write(uattr.addr + offsetof(bpf_attr, task_fd_query.probe_addr), &out.addr, sizeof out.addr));
-  if (cut) return Errno(ENOSPC);
-  return s64{0};
 }
 
 }  // namespace skep

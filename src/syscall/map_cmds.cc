@@ -13,6 +13,7 @@
 #include "maps/special_fields.h"
 #include "objects/map_elems.h"
 #include "syscall/attr.h"
+#include "syscall/cgroup_fd.h"
 #include "syscall/commands.h"
 #include "syscall/map_file.h"
 
@@ -185,6 +186,10 @@ Result<s64> fd_map_update(CallContext& ctx, const OpenMap& o, const std::vector<
     if (flags != BPF_ANY) return Errno(EINVAL);
     if (as_u32(key) >= d.max_entries) return Errno(E2BIG);
   }
+  if (d.type == BPF_MAP_TYPE_CGROUP_ARRAY) {
+    set_cgroup_at(d, as_u32(key), TRY(cgroup_of_fd(ctx, static_cast<s32>(fd))));
+    return s64{0};
+  }
   if (d.type == BPF_MAP_TYPE_PROG_ARRAY)
     return zero(set_prog(*o.map, as_u32(key), TRY(ctx.object<Prog>(static_cast<s32>(fd)))));
   std::shared_ptr<Map> inner = TRY(ctx.object<Map>(static_cast<s32>(fd)));
@@ -196,6 +201,11 @@ Result<s64> fd_map_delete(Map& map, const std::vector<u8>& key) {
   switch (map.desc->type) {
     case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return perf_array_delete(map, as_u32(key));
     case BPF_MAP_TYPE_PROG_ARRAY: return zero(erase_prog(map, as_u32(key)));
+    case BPF_MAP_TYPE_CGROUP_ARRAY:
+      if (as_u32(key) >= map.desc->max_entries) return Errno(E2BIG);
+      if (cgroup_at(*map.desc, as_u32(key)) == 0) return Errno(ENOENT);
+      set_cgroup_at(*map.desc, as_u32(key), 0);
+      return s64{0};
     default: return zero(erase_inner_map(map, key));
   }
 }
@@ -203,7 +213,8 @@ Result<s64> fd_map_delete(Map& map, const std::vector<u8>& key) {
 /// Linux: arraymap.c:bpf_fd_array_map_lookup_elem(), hashtab.c:bpf_fd_htab_map_lookup_elem(): user space sees ids.
 Result<u32> fd_map_lookup(const Map& map, const std::vector<u8>& key) {
   switch (map.desc->type) {
-    case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return Errno(ENOTSUPP_);
+    case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+    case BPF_MAP_TYPE_CGROUP_ARRAY: return Errno(ENOTSUPP_);
     case BPF_MAP_TYPE_PROG_ARRAY: return prog_id_at(map, as_u32(key));
     default: return inner_map_id(map, key);
   }

@@ -232,11 +232,13 @@ bool needs_virtual_cpu(const Map& map) {
   return map.ops->per_cpu || map.desc->type == BPF_MAP_TYPE_PROG_ARRAY || (map.inner_meta.has_value() && map.inner_meta->ops->per_cpu);
 }
 
+bool calls_one_of(const VerifierReport& report, std::initializer_list<u32> helpers) {
+  return std::any_of(helpers.begin(), helpers.end(), [&](u32 id) { return std::binary_search(report.helpers.begin(), report.helpers.end(), id); });
+}
+
 /// A run that ends in the middle may hold something, and so may one that went on in another program.
 bool may_end_holding(const VerifierReport& report) {
-  static constexpr u32 HOLDERS[] = {func::tail_call, func::spin_lock, func::ringbuf_reserve, func::ringbuf_reserve_dynptr};
-  return std::any_of(std::begin(HOLDERS), std::end(HOLDERS),
-                     [&](u32 id) { return std::find(report.helpers.begin(), report.helpers.end(), id) != report.helpers.end(); });
+  return calls_one_of(report, {func::tail_call, func::spin_lock, func::ringbuf_reserve, func::ringbuf_reserve_dynptr});
 }
 
 /// Writes the runnable form into ROM: instructions with addresses in place of map references.
@@ -246,7 +248,7 @@ Status build_image(Kernel& kernel, const VerifiedProg& verified, Prog* prog) {
   const auto& maps = verified.report().used_maps;
   const u64 maps_at = round_up(sizeof(ProgImage), 16), insns_at = round_up(maps_at + maps.size() * sizeof(MapDesc*), 16);
   prog->image_bytes = insns_at + insns.size() * sizeof(bpf_insn);
-  prog->stats = reinterpret_cast<ProgStats*>(TRY(w.ram_alloc(sizeof(ProgStats))));
+  prog->stats = TRY(w.stats_alloc());
   u8* at = static_cast<u8*>(TRY(w.rom_alloc(prog->image_bytes)));
   auto* image = new (at) ProgImage{};
   prog->image = image;
@@ -315,6 +317,7 @@ std::vector<u8> bytes_of(const std::vector<T>& records) {
 void keep_info(const VerifierReport& report, Prog* prog) {
   prog->verified_insns = report.insn_processed;
   prog->max_ctx_offset = report.max_ctx_offset;
+  prog->max_tp_access = report.max_tp_access;
   prog->reads_map_structs = report.reads_map_structs;
   prog->func_info = bytes_of(report.func_info);
   prog->line_info = bytes_of(report.line_info);
@@ -335,6 +338,7 @@ Result<s64> accept(CallContext& ctx, const bpf_attr& attr, Loaded& l, const MapF
   prog->type = attr.prog_load.prog_type;
   prog->expected_attach_type = l.traits.expected_attach_type;
   prog->prog_flags = attr.prog_load.prog_flags;
+  prog->attach_btf_id = l.traits.attach_btf_id;
   prog->name = l.name;
   prog->gpl = l.traits.gpl_compatible;
   prog->load_time_ns = boot_time_ns();

@@ -105,6 +105,8 @@ void Job::set_ctx(void* ctx, u32 size, PacketKind packet) noexcept {
   run.packet = packet;
   run.ctx_writable = plan.prog->type == BPF_PROG_TYPE_SYSCALL;
   run.check_uninit = false;
+  run.pid_tgid = run.task = 0;
+  run.user = env.user;
 }
 
 long Job::run_once(u32* retval) noexcept {

@@ -20,6 +20,7 @@ struct TestRunEnv {
   OpCtx op;                               ///< op.slot is held; a virtual CPU where prog->per_cpu asks for one
   u8* memory;                             ///< test_run_memory_size() zeroed bytes, page-aligned
   AddrRange extra = {0, 0};               ///< RunCtx::extra
+  UserPlace user = {0, 0, 0};             ///< where the caller is
   Fault fault = {FaultKind::None, 0, 0};  ///< out: why a run was ended
   /// The caller's memory: 0 or -EFAULT.
   long (*read_user)(TestRunEnv*, void* dst, u64 addr, u64 len) noexcept;

@@ -51,7 +51,11 @@ enum bpf_attach_type : u32 {
   BPF_TRACE_KPROBE_SESSION, MAX_BPF_ATTACH_TYPE_,
 };
 
-enum bpf_link_type : u32 { BPF_LINK_TYPE_UNSPEC = 0, BPF_LINK_TYPE_PERF_EVENT = 7 };
+enum bpf_link_type : u32 {
+  BPF_LINK_TYPE_UNSPEC, BPF_LINK_TYPE_RAW_TRACEPOINT, BPF_LINK_TYPE_TRACING, BPF_LINK_TYPE_CGROUP, BPF_LINK_TYPE_ITER,
+  BPF_LINK_TYPE_NETNS, BPF_LINK_TYPE_XDP, BPF_LINK_TYPE_PERF_EVENT, BPF_LINK_TYPE_KPROBE_MULTI, BPF_LINK_TYPE_STRUCT_OPS,
+  BPF_LINK_TYPE_NETFILTER, BPF_LINK_TYPE_TCX, BPF_LINK_TYPE_UPROBE_MULTI, BPF_LINK_TYPE_NETKIT, BPF_LINK_TYPE_SOCKMAP,
+};
 enum bpf_perf_event_type : u32 {
   BPF_PERF_EVENT_UNSPEC, BPF_PERF_EVENT_UPROBE, BPF_PERF_EVENT_URETPROBE, BPF_PERF_EVENT_KPROBE, BPF_PERF_EVENT_KRETPROBE,
   BPF_PERF_EVENT_TRACEPOINT, BPF_PERF_EVENT_EVENT,
@@ -72,8 +76,13 @@ constexpr u32 BPF_F_NO_PREALLOC = 1u << 0, BPF_F_NO_COMMON_LRU = 1u << 1, BPF_F_
 constexpr u32 BPF_F_STRICT_ALIGNMENT = 1u << 0, BPF_F_ANY_ALIGNMENT = 1u << 1, BPF_F_TEST_RND_HI32 = 1u << 2,
               BPF_F_TEST_STATE_FREQ = 1u << 3, BPF_F_SLEEPABLE = 1u << 4, BPF_F_XDP_HAS_FRAGS = 1u << 5, BPF_F_XDP_DEV_BOUND_ONLY = 1u << 6,
               BPF_F_TEST_REG_INVARIANTS = 1u << 7;
+// link flags
+constexpr u32 BPF_F_REPLACE = 1u << 2;      // LINK_UPDATE, PROG_ATTACH
+constexpr u32 BPF_F_KPROBE_MULTI_RETURN = 1u << 0;
 // helper flags
 constexpr u64 BPF_F_INDEX_MASK = 0xffffffffULL, BPF_F_CURRENT_CPU = BPF_F_INDEX_MASK, BPF_F_CTXLEN_MASK = 0xfffffULL << 32;
+constexpr u64 BPF_F_SKIP_FIELD_MASK = 0xff, BPF_F_USER_STACK = 1u << 8, BPF_F_FAST_STACK_CMP = 1u << 9, BPF_F_REUSE_STACKID = 1u << 10,
+              BPF_F_USER_BUILD_ID = 1u << 11;
 constexpr u64 BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2;
 constexpr u64 BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1, BPF_RB_CONS_POS = 2, BPF_RB_PROD_POS = 3;
 constexpr u32 BPF_RINGBUF_BUSY_BIT = 1u << 31, BPF_RINGBUF_DISCARD_BIT = 1u << 30, BPF_RINGBUF_HDR_SZ = 8;
@@ -195,9 +204,31 @@ union bpf_attr {
     u64 probe_offset, probe_addr;
   } task_fd_query;
   struct {
-    u32 prog_fd, target_fd, attach_type, flags;
-    u64 bpf_cookie;
+    u32 prog_fd;  ///< also map_fd
+    u32 target_fd, attach_type, flags;
+    union {
+      u64 bpf_cookie;  ///< perf_event
+      struct {
+        u32 target_btf_id, pad;
+        u64 cookie;
+      } tracing;
+      struct {
+        u32 flags, cnt;
+        u64 syms, addrs, cookies;
+      } kprobe_multi;
+    };
   } link_create;
+  struct {
+    u32 link_fd;
+    u32 new_prog_fd;  ///< also new_map_fd
+    u32 flags;
+    u32 old_prog_fd;
+  } link_update;
+  struct {
+    u64 name;
+    u32 prog_fd, pad;
+    u64 cookie;
+  } raw_tracepoint;
   struct {
     u32 link_fd;
   } link_detach;
@@ -247,24 +278,43 @@ struct bpf_btf_info {
 };
 static_assert(sizeof(bpf_btf_info) == 32);
 
-/// Up to the largest member of its union, as 6.12 has it (tcx, netkit and uprobe_multi members are not ours yet).
+/// As large as 6.12 has it. Of its union the kinds of links that there are here.
 struct bpf_link_info {
   u32 type, id, prog_id, pad;
-  struct {
-    u32 type, pad;
-    union {
-      struct {
-        u64 func_name;
-        u32 name_len, offset;
-        u64 addr, missed, cookie;
-      } kprobe;
-      struct {
-        u64 tp_name;
-        u32 name_len, pad;
-        u64 cookie;
-      } tracepoint;
-    };
-  } perf_event;
+  union {
+    struct {
+      u64 tp_name;
+      u32 tp_name_len;
+    } raw_tracepoint;
+    struct {
+      u32 attach_type, target_obj_id, target_btf_id;
+    } tracing;
+    struct {
+      u64 addrs;
+      u32 count, flags;
+      u64 missed, cookies;
+    } kprobe_multi;
+    struct {
+      u32 type, pad;
+      union {
+        struct {
+          u64 func_name;
+          u32 name_len, offset;
+          u64 addr, missed, cookie;
+        } kprobe;
+        struct {
+          u64 tp_name;
+          u32 name_len, pad;
+          u64 cookie;
+        } tracepoint;
+        struct {
+          u64 config;
+          u32 type, pad;
+          u64 cookie;
+        } event;
+      };
+    } perf_event;
+  };
 };
 static_assert(sizeof(bpf_link_info) == 64);
 

@@ -27,7 +27,7 @@ class CfgWalk {
     stack_.assign(1, insn);
     while (!stack_.empty()) {
       const u32 t = stack_.back();
-      if (falls_into_new(t)) continue;
+      if (falls_through(t)) continue;
       if (TRY(visit(t)) == Visit::KEEP_EXPLORING) continue;
       state_[t] = EXPLORED;
       stack_.pop_back();
@@ -35,12 +35,17 @@ class CfgWalk {
     return ok_status();
   }
 
-  /// The common case of visit(), for most instructions have one edge, and it leads to something new.
-  bool falls_into_new(u32 t) {
+  /// The common case of both visits, for most instructions have one edge, and it leads to something new.
+  bool falls_through(u32 t) {
     const bpf_insn& insn = env_.insns[t];
-    if (is_jmp_class(insn.code) || state_[t] != DISCOVERED) return false;
+    if (is_jmp_class(insn.code) || is_pseudo_func(insn)) return false;
+    if (state_[t] == (DISCOVERED | FALLTHROUGH)) {
+      state_[t] = EXPLORED;
+      stack_.pop_back();
+      return true;
+    }
     const u32 next = t + insn_slots(insn);
-    if (next >= env_.insn_cnt() || state_[next] != UNSEEN || is_pseudo_func(insn)) return false;
+    if (state_[t] != DISCOVERED || next >= env_.insn_cnt() || state_[next] != UNSEEN) return false;
     state_[t] = DISCOVERED | FALLTHROUGH;
     state_[next] = DISCOVERED;
     stack_.push_back(next);

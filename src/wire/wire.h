@@ -20,11 +20,11 @@
 namespace skep {
 
 constexpr u32 WIRE_MAGIC = 0x736b6570;
-constexpr u32 WIRE_VERSION = 2;
+constexpr u32 WIRE_VERSION = 3;
 constexpr u32 WIRE_MAX_FRAME = 96u << 20;  ///< larger frames end the connection
 
 enum class WireOp : u16 {
-  Hello = 1,      ///< a = flags HELLO_*, token (2 words), fork children: their parent's OwnerId; reply: WireHello as payload, fds: ROM, RAM, patched libc, CODE where there is one
+  Hello = 1,      ///< a = flags HELLO_*, token (2 words), fork children: their parent's OwnerId; reply: WireHello as payload, fds: ROM, RAM, patched objects, CODE where there is one
   Bpf,            ///< a = cmd, attr, size; reply payload: WireTestRun when the call is the agent's to finish
   PerfEventOpen,  ///< a = attr, pid, cpu, group_fd, flags
   Ioctl,          ///< a = fd, request, arg
@@ -34,7 +34,7 @@ enum class WireOp : u16 {
   Identify,       ///< a = inode, device; reply payload: WireObject (ENOENT: not ours)
   Kick,           ///< a = inode of a ring's file: make all files of that ring readable
   Sync,           ///< nothing: by the time of the reply all closes before it have been seen
-  Path,           ///< a = path address; reply payload: the real path (rc 1), or rc 0: not ours
+  Path,           ///< a = path address, 1 when it is opened or gone into; reply payload: the real path (rc 1), or rc 0: not ours
   FdInfo,         ///< a = inode; reply payload: text of fdinfo; rc FILE_* or -ENOENT
   FdLink,         ///< a = inode; reply payload: text of readlink(/proc/self/fd/N)
   Note,           ///< a = address of a text: one more line for doctor
@@ -43,6 +43,7 @@ enum class WireOp : u16 {
   Liveness,       ///< reply fd: a write end of the session's liveness pipe (CLI joins a session)
   Counts,         ///< reply payload: WireCounts (tests, CLI)
   Explain,        ///< a = first refusal wanted (from 1 on), 1 for JSON; reply rc: how many there were so far, payload: text (CLI)
+  FindSymbol,     ///< a = address of a name, kind; reply: RunEnv::find_symbol's (helpers/run_ctx.h), payload: a u64
 };
 
 constexpr u64 HELLO_EXEC = 1;  ///< first hello of a new image; without it: of a fork child
@@ -80,23 +81,27 @@ struct WireReply {
   u16 n_fds;  ///< that came along by SCM_RIGHTS
   u16 pad;
   s64 rc;      ///< NeedFd: the fd
-  u64 addr;    ///< NeedMemory, NeedString
+  u64 addr;    ///< NeedMemory, NeedString; Return with an fd: its inode if a close of it needs no Sync, else 0
   u64 len;
   u32 payload;
   u32 pad2;
+};
+
+/// A patched copy of a shared object: what of the image to map where, relative to the load base of the object with this build id.
+struct WirePatched {
+  u64 text_vaddr, text_size, text_file_offset;  ///< text_size 0: there is none
+  u64 stubs_size, stubs_file_offset;
+  s64 stub_delta;
+  u64 slot_page;
+  u32 build_id_len;
+  u8 build_id[20];
 };
 
 struct WireHello {
   u64 rom_base, rom_size, ram_base, ram_size, ring_base, ring_size;
   u64 code_base, code_size;  ///< 0: programs are interpreted
   u64 owner;           ///< OwnerId of this process
-  // The patched libc: what to map where, relative to the load base of the libc with this build id.
-  u64 text_vaddr, text_size, text_file_offset;
-  u64 stubs_size, stubs_file_offset;
-  s64 stub_delta;
-  u64 slot_page;
-  u32 build_id_len;
-  u8 build_id[20];
+  WirePatched libc, loader;
   char virtual_root[256];  ///< real directory that stands for / of the virtual files
 };
 

@@ -302,6 +302,7 @@ void World::set_up(RunCtx& r, const Program& program, const Runnable& runnable) 
   r.kernel = {reinterpret_cast<u64>(kernel_.get()), sizeof(Kernel)};
   r.ctx_writable = false;
   r.check_uninit = !program.privileged;
+  r.pid_tgid = r.task = 0;
   switch (program.type) {
     case BPF_PROG_TYPE_XDP:
       r.packet = PacketKind::Xdp, r.ctx = reinterpret_cast<u8*>(&kernel_->xdp), r.ctx_size = sizeof kernel_->xdp;

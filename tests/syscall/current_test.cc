@@ -1,5 +1,6 @@
-// Who a program's current task is: in threads, after fork, vfork and clone, and after it has changed its name or user.
-// Linux: kernel/bpf/helpers.c:bpf_get_current_pid_tgid(), bpf_get_current_uid_gid(), bpf_get_current_comm().
+// Who a program's current task is: in threads, after fork, vfork and clone, and after it has changed its name or user; at events and in
+// runs on demand. Linux: kernel/bpf/helpers.c:bpf_get_current_pid_tgid(), bpf_get_current_uid_gid(), bpf_get_current_comm(),
+// kernel/trace/bpf_trace.c:bpf_get_current_task().
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -17,9 +18,9 @@ namespace {
 
 constexpr long kMark = 0x5ce9;
 
-/// What one task says of itself and what a program says of it.
+/// What one task says of itself and what a program says of it: its pid_tgid, asked for twice, and where its task_struct is.
 struct Seen {
-  std::uint64_t own, program;
+  std::uint64_t own, program, again, task, task_again;
 };
 
 class CurrentTest : public TracepointTest {
@@ -30,7 +31,7 @@ class CurrentTest : public TracepointTest {
   void SetUp() override {
     TracepointTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    // Only calls with the mark: results are the last caller's pid_tgid, uid_gid and comm.
+    // Only calls with the mark: results are the last caller's pid_tgid, uid_gid and comm, pid_tgid once more, and its task twice.
     const ProgramText text = ProgramText()
                                  .load(BPF_DW, R7, R1, 16)
                                  .jump_if(BPF_JNE, R7, kMark, "out")
@@ -48,6 +49,15 @@ class CurrentTest : public TracepointTest {
                                  .call(BPF_FUNC_get_current_comm)
                                  .load(BPF_DW, R7, R10, -16)
                                  .save(results_.fd(), 16, R7)
+                                 .call(BPF_FUNC_get_current_pid_tgid)
+                                 .mov(R7, R0)
+                                 .save(results_.fd(), 24, R7)
+                                 .call(BPF_FUNC_get_current_task)
+                                 .mov(R7, R0)
+                                 .save(results_.fd(), 32, R7)
+                                 .call(BPF_FUNC_get_current_task)
+                                 .mov(R7, R0)
+                                 .save(results_.fd(), 40, R7)
                                  .out();
     attached_ = Attached(open_tracepoint("syscalls/sys_enter_getpgid"), load(BPF_PROG_TYPE_TRACEPOINT, text));
     void* p = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -65,9 +75,14 @@ class CurrentTest : public TracepointTest {
     std::uint64_t numbers[Results::kNumbers] = {};
     const std::uint32_t key = 0;
     map_lookup(results_.fd(), &key, numbers);
-    return {pid << 32 | tid, numbers[0]};
+    return {pid << 32 | tid, numbers[0], numbers[3], numbers[4], numbers[5]};
   }
-  void expect_itself(const Seen& seen, const char* who) const { EXPECT_EQ(seen.program, seen.own) << who; }
+  void expect_itself(const Seen& seen, const char* who) const {
+    EXPECT_EQ(seen.program, seen.own) << who;
+    EXPECT_EQ(seen.again, seen.own) << who;
+    EXPECT_NE(seen.task, 0u) << who;
+    EXPECT_EQ(seen.task_again, seen.task) << who;
+  }
 
   Attached attached_;
   Seen* shared_ = nullptr;
@@ -203,6 +218,67 @@ TEST_F(CurrentTest, NameGivenByAnotherThread) {
   named.join();
   EXPECT_NE(before, after);
   EXPECT_STREQ(reinterpret_cast<const char*>(&after), "renamed");
+}
+
+/// A program that answers with half of its pid_tgid. It is looked at once, and again, and by two calls in one run.
+class CurrentOnDemand : public BpfTest {
+ protected:
+  void SetUp() override {
+    BpfTest::SetUp();
+    for (const bool upper : {false, true}) {
+      ProgramText text;
+      text.call(BPF_FUNC_get_current_pid_tgid).mov(R6, R0).call(BPF_FUNC_get_current_pid_tgid);
+      text.raw(insn(BPF_ALU64 | BPF_SUB | BPF_X, R6, R0, 0, 0)).raw(insn(BPF_ALU64 | BPF_OR | BPF_X, R0, R6, 0, 0));
+      if (upper) text.alu(BPF_RSH, R0, 32);
+      half_[upper] = load(BPF_PROG_TYPE_SCHED_CLS, text.exit());
+    }
+    void* p = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(p, MAP_FAILED);
+    shared_ = static_cast<bool*>(p);
+  }
+  void TearDown() override {
+    if (shared_ != nullptr) munmap(shared_, 4096);
+  }
+  /// Only calls that a vfork child may make.
+  bool is_itself() const {
+    return answer(half_[0]) == syscall(SYS_gettid) && answer(half_[1]) == syscall(SYS_getpid);
+  }
+  long answer(const Fd& prog) const {
+    unsigned char packet[64] = {};
+    union bpf_attr attr = zero_attr();
+    attr.test.prog_fd = static_cast<std::uint32_t>(prog.get());
+    attr.test.data_in = user_ptr(packet);
+    attr.test.data_size_in = sizeof packet;
+    attr.test.repeat = 3;
+    return bpf(BPF_PROG_TEST_RUN, attr) == 0 ? static_cast<long>(attr.test.retval) : -1;
+  }
+
+  Fd half_[2];
+  bool* shared_ = nullptr;
+};
+
+TEST_F(CurrentOnDemand, ThreadsAndChildren) {
+  EXPECT_TRUE(is_itself());
+  const auto children_of_this_one = [&] {
+    for (const bool with_vfork : {false, true}) {
+      shared_[0] = shared_[1] = false;
+      const pid_t pid = with_vfork ? vfork() : fork();
+      if (pid == 0) {
+        shared_[0] = is_itself();
+        shared_[1] = is_itself();
+        _exit(0);
+      }
+      reap(pid);
+      EXPECT_TRUE(shared_[0] && shared_[1]) << (with_vfork ? "vfork" : "fork");
+      EXPECT_TRUE(is_itself());
+    }
+  };
+  children_of_this_one();
+  std::thread([&] {
+    EXPECT_TRUE(is_itself());
+    children_of_this_one();
+  }).join();
+  EXPECT_TRUE(is_itself());
 }
 
 TEST_F(CurrentTest, UserChangedMeanwhile) {

@@ -2,6 +2,7 @@
 // empty. Elements of LRU hashes and LPM tries: map_lru_test.cc, map_lpm_test.cc.
 // Linux: each kind's map_alloc_check and map_alloc in kernel/bpf/, net/core/sock_map.c, net/xdp/xskmap.c
 #include "bpf_calls.h"
+#include "program_text.h"
 #include "btf_text.h"
 
 namespace skep::test {
@@ -266,6 +267,48 @@ TEST_F(MapKindsTest, BloomFilter) {
   expect_made(m);
 }
 
+TEST_F(MapKindsTest, BloomFilterFromUserSpace) {
+  const Fd map(create(good(BPF_MAP_TYPE_BLOOM_FILTER)));
+  std::uint32_t value = 1, key = 0;
+  EXPECT_THAT(map_lookup(map.get(), nullptr, &value), SyscallFailsWithErrno(ENOENT));
+  EXPECT_THAT(map_update(map.get(), nullptr, &value), SyscallSucceeds());
+  EXPECT_THAT(map_lookup(map.get(), nullptr, &value), SyscallSucceeds());
+  EXPECT_EQ(value, 1u);
+  EXPECT_THAT(map_update(map.get(), nullptr, &value), SyscallSucceeds()) << "again";
+  EXPECT_THAT(map_update(map.get(), nullptr, &value, BPF_NOEXIST), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(map_update(map.get(), nullptr, &value, BPF_EXIST), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(map_update(map.get(), &key, &value), SyscallFailsWithErrno(EINVAL)) << "a key";
+  EXPECT_THAT(map_update(map.get(), nullptr, bad_pointer()), SyscallFailsWithErrno(EFAULT));
+  EXPECT_THAT(map_lookup(map.get(), nullptr, bad_pointer()), SyscallFailsWithErrno(EFAULT));
+  EXPECT_THAT(map_get_next_key(map.get(), nullptr, &key), SyscallFailsWithErrno(EOPNOTSUPP));
+  EXPECT_THAT(map_delete(map.get(), nullptr), SyscallFailsWithErrno(EOPNOTSUPP));
+  EXPECT_THAT(map_lookup_and_delete(map.get(), nullptr, &value), SyscallFailsWithErrno(kENOTSUPP));
+}
+
+TEST_F(MapKindsTest, BloomFilterFromAProgram) {
+  const Fd map(create(good(BPF_MAP_TYPE_BLOOM_FILTER)));
+  // Looks for 7, puts 7 in, looks again: first answer * 16 + second, negated.
+  const auto helper = [&](ProgramText& text, int id) -> ProgramText& {
+    return text.map_fd(R1, map.get()).mov(R2, R10).alu(BPF_ADD, R2, -8).mov(R3, 0).call(id);
+  };
+  ProgramText text;
+  text.store(BPF_DW, R10, -8, 7);
+  helper(text, BPF_FUNC_map_peek_elem).mov(R6, R0);
+  helper(text, BPF_FUNC_map_push_elem);
+  helper(text, BPF_FUNC_map_peek_elem).alu(BPF_MUL, R6, 16).raw(insn(BPF_ALU64 | BPF_ADD | BPF_X, R0, R6, 0, 0)).alu(BPF_MUL, R0, -1).exit();
+  const Fd prog(prog_load({.insns = text.build()}));
+  ASSERT_THAT(prog.get(), SyscallSucceeds());
+  unsigned char packet[64] = {};
+  union bpf_attr attr = zero_attr();
+  attr.test.prog_fd = static_cast<std::uint32_t>(prog.get());
+  attr.test.data_in = user_ptr(packet);
+  attr.test.data_size_in = sizeof packet;
+  ASSERT_THAT(bpf(BPF_PROG_TEST_RUN, attr), SyscallSucceeds());
+  EXPECT_EQ(attr.test.retval, 16u * ENOENT);
+  std::uint32_t value = 7;
+  EXPECT_THAT(map_lookup(map.get(), nullptr, &value), SyscallSucceeds());
+}
+
 TEST_F(MapKindsTest, UserRingbuf) {
   constexpr std::uint32_t type = BPF_MAP_TYPE_USER_RINGBUF;
   expect_refused(with_key(type, 4), EINVAL, "no keys");
@@ -285,7 +328,7 @@ struct Empty {
 TEST_F(MapKindsTest, AreEmpty) {
   const Empty expected[] = {
       {BPF_MAP_TYPE_STACK_TRACE, ENOENT, ENOENT, EINVAL},
-      {BPF_MAP_TYPE_CGROUP_ARRAY, kENOTSUPP, 0, 0},
+      {BPF_MAP_TYPE_CGROUP_ARRAY, kENOTSUPP, 0, EBADF},
       {BPF_MAP_TYPE_DEVMAP, ENOENT, 0, 0},
       {BPF_MAP_TYPE_DEVMAP_HASH, ENOENT, ENOENT, 0},
       {BPF_MAP_TYPE_CPUMAP, ENOENT, 0, 0},
@@ -298,7 +341,6 @@ TEST_F(MapKindsTest, AreEmpty) {
       {BPF_MAP_TYPE_SK_STORAGE, 0, kENOTSUPP, 0},
       {BPF_MAP_TYPE_TASK_STORAGE, 0, kENOTSUPP, 0},
       {kCgrpStorage, 0, kENOTSUPP, 0},
-      {BPF_MAP_TYPE_BLOOM_FILTER, ENOENT, EOPNOTSUPP, 0},
       {BPF_MAP_TYPE_USER_RINGBUF, kENOTSUPP, kENOTSUPP, kENOTSUPP},
   };
   const auto answer = [](int error) { return error == 0 ? SyscallSucceeds() : SyscallFailsWithErrno(error); };

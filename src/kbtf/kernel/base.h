@@ -14,6 +14,8 @@ typedef _Bool bool;
 #define __user
 #define __percpu
 #define __rcu
+/// Up to the byte where the next member stands, or where the struct ends: see kbtf/kernel_offsets.inc.
+#define TO(offset, bytes) unsigned char __to_##offset[bytes]
 /// A struct that is there by name, with nothing in it that programs read.
 #define OPAQUE(name)         \
   struct name {              \
@@ -77,9 +79,10 @@ typedef struct {
 typedef struct {
   gid_t val;
 } kgid_t;
+/// 6.1 makes it of two words of 32 bits, so it stands at multiples of 4.
 typedef struct {
   u64 val;
-} kernel_cap_t;
+} __attribute__((packed, aligned(4))) kernel_cap_t;
 typedef struct {
   unsigned long sig[1];
 } sigset_t;
@@ -117,6 +120,7 @@ struct callback_head {
 } KEEP(callback_head);
 struct mutex {
   atomic_long_t owner;
+  TO(32, 24);
 } KEEP(mutex);
 struct timer_list {
   struct hlist_node entry;

@@ -276,6 +276,14 @@ struct prog_test_ref_kfunc {
   refcount_t cnt;
 } KEEP(prog_test_ref_kfunc);
 
+/// That it is there tells clients that there are BPF ring buffers.
+struct bpf_ringbuf {
+  u64 mask;
+  int nr_pages;
+  spinlock_t spinlock;
+  unsigned long consumer_pos, producer_pos, pending_pos;
+} KEEP(bpf_ringbuf);
+
 struct kallsym_iter {
   loff_t pos, pos_mod_end, pos_ftrace_mod_end, pos_bpf_end;
   unsigned long value;

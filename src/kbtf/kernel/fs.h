@@ -38,17 +38,24 @@ struct mount {
 } KEEP(mount);
 
 struct file {
-  atomic_long_t f_count;
-  fmode_t f_mode;
-  const struct file_operations *f_op;
-  struct address_space *f_mapping;
-  void *private_data;
-  struct inode *f_inode;
-  unsigned int f_flags, f_iocb_flags;
-  const struct cred *f_cred;
+  unsigned int f_iocb_flags;
+  TO(16, 12);
   struct path f_path;
+  struct inode *f_inode;
+  const struct file_operations *f_op;
+  spinlock_t f_lock;
+  atomic_long_t f_count;
+  unsigned int f_flags;
+  fmode_t f_mode;
+  struct mutex f_pos_lock;
   loff_t f_pos;
-  void *f_security;
+  TO(144, 32);
+  const struct cred *f_cred;
+  TO(192, 40);
+  void *f_security, *private_data;
+  TO(216, 8);
+  struct address_space *f_mapping;
+  TO(232, 8);
 } KEEP(file);
 OPAQUE(file_operations);
 
@@ -58,6 +65,7 @@ struct inode {
   kuid_t i_uid;
   kgid_t i_gid;
   unsigned int i_flags;
+  TO(32, 16);
   const struct inode_operations *i_op;
   struct super_block *i_sb;
   struct address_space *i_mapping;
@@ -69,32 +77,48 @@ struct inode {
   };
   dev_t i_rdev;
   loff_t i_size;
-  time64_t i_atime_sec, i_mtime_sec, i_ctime_sec;
-  u32 i_atime_nsec, i_mtime_nsec, i_ctime_nsec, i_generation;
+  time64_t i_atime_sec;
+  u32 i_atime_nsec;
+  time64_t i_mtime_sec;
+  u32 i_mtime_nsec;
+  time64_t i_ctime_sec;
+  u32 i_ctime_nsec;
+  TO(140, 8);
   unsigned short i_bytes;
   u8 i_blkbits;
   blkcnt_t i_blocks;
   unsigned long i_state;
+  TO(328, 168);
   atomic64_t i_version;
-  atomic_t i_count, i_writecount;
+  TO(344, 8);
+  atomic_t i_count;
+  TO(352, 4);
+  atomic_t i_writecount;
   const struct file_operations *i_fop;
+  TO(592, 224);
+  u32 i_generation;
+  TO(624, 28);
   void *i_private;
 } KEEP(inode);
 
 struct dentry {
   unsigned int d_flags;
+  TO(24, 20);
   struct dentry *d_parent;
   struct qstr d_name;
   struct inode *d_inode;
-  unsigned char d_iname[40];
+  unsigned char d_iname[32];
+  TO(104, 16);
   struct super_block *d_sb;
   unsigned long d_time;
   void *d_fsdata;
+  TO(192, 64);
 } KEEP(dentry);
 
 struct file_system_type {
   const char *name;
   int fs_flags;
+  TO(72, 60);
 } KEEP(file_system_type);
 struct super_block {
   struct list_head s_list;
@@ -103,29 +127,43 @@ struct super_block {
   unsigned long s_blocksize;
   loff_t s_maxbytes;
   struct file_system_type *s_type;
+  TO(80, 32);
   unsigned long s_flags, s_iflags, s_magic;
   struct dentry *s_root;
+  TO(160, 48);
   void *s_security;
+  TO(920, 752);
   void *s_fs_info;
+  TO(968, 40);
   char s_id[32];
+  TO(1056, 56);
   const char *s_subtype;
+  TO(1176, 112);
   struct user_namespace *s_user_ns;
+  TO(1472, 288);
 } KEEP(super_block);
 
 struct fdtable {
   unsigned int max_fds;
   struct file __rcu **fd;
   unsigned long *close_on_exec, *open_fds, *full_fds_bits;
+  TO(56, 16);
 } KEEP(fdtable);
 struct files_struct {
   atomic_t count;
+  TO(32, 28);
   struct fdtable __rcu *fdt;
   struct fdtable fdtab;
+  TO(132, 36);
   unsigned int next_fd;
+  TO(160, 24);
   struct file __rcu *fd_array[64];
+  TO(704, 32);
 } KEEP(files_struct);
 struct fs_struct {
-  int users, umask, in_exec;
+  int users;
+  TO(12, 8);
+  int umask, in_exec;
   struct path root, pwd;
 } KEEP(fs_struct);
 

@@ -69,11 +69,18 @@ OPAQUE(inet_hashinfo);
 OPAQUE(udp_table);
 struct net {
   refcount_t passive;
-  u32 hash_mix;
+  TO(16, 12);
+  int ifindex;
+  TO(88, 68);
   struct user_namespace *user_ns;
+  TO(128, 32);
   struct ns_common ns;
+  TO(328, 176);
+  u32 hash_mix;
   struct net_device *loopback_dev;
+  TO(704, 360);
   struct netns_ipv4 ipv4;
+  TO(4096, 3360);
   atomic64_t net_cookie;
 } KEEP(net);
 struct proto {
