@@ -5,6 +5,7 @@
 #include "agent/sys.h"
 #include "agent/text.h"
 #include "agent/trap.h"
+#include "helpers/run_ctx.h"
 #include "wire/wire.h"
 
 namespace skep::agent {
@@ -14,6 +15,8 @@ s64 copy_path(char (&out)[4096], u64 user);
 
 // stacks.cc
 bool map_stacks();
+/// All of them.
+AddrRange agent_stacks();
 /// True when a thread whose stack pointer is `sp` cannot be inside anything of ours any more.
 bool left_behind(u64 sp);
 void on_sigaltstack(TrapFrame* f);

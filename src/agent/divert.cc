@@ -60,14 +60,22 @@ u64 find_libc() {
 /// which called us): its bytes differ only at sites, and no call is ever moved, so no return address lies inside one.
 bool divert(u64 base, const WirePatched& copy, s32 image) {
   const u64 stubs = base + static_cast<u64>(copy.stub_delta), slots = base + copy.slot_page, text = base + copy.text_vaddr;
-  if (!map_at(stubs, copy.stubs_size, 5 /* READ | EXEC */, 2 /* PRIVATE */, image, copy.stubs_file_offset)) return false;
-  if (!map_at(slots, PAGE_SIZE, 3, 0x22 /* PRIVATE | ANONYMOUS */, -1, 0)) {
-    sys(NR_munmap, stubs, copy.stubs_size);
+  constexpr u64 PRIVATE = 2, PRIVATE_ANON_POPULATE = 0x8022;  // the slot is written at once
+  if (copy.stubs_size != 0 && !map_at(stubs, copy.stubs_size, 5 /* READ | EXEC */, PRIVATE, image, copy.stubs_file_offset)) return false;
+  if (!map_at(slots, PAGE_SIZE, 3, PRIVATE_ANON_POPULATE, -1, 0)) {
+    if (copy.stubs_size != 0) sys(NR_munmap, stubs, copy.stubs_size);
     return false;
   }
   *reinterpret_cast<u64*>(slots) = reinterpret_cast<u64>(&skep_trap_entry);
   sys(NR_mprotect, slots, PAGE_SIZE, 1);
   return static_cast<u64>(sys(NR_mmap, text, copy.text_size, 5, 0x12 /* PRIVATE | FIXED */, image, copy.text_file_offset)) == text;
+}
+
+bool is_debugged(u64 base, const WirePatched& copy) {
+  constexpr u8 INT3 = 0xcc;
+  bool found = _r_debug.brk != 0 && *reinterpret_cast<const volatile u8*>(_r_debug.brk) == INT3;
+  for (u32 i = 0; i < copy.n_stops; ++i) found |= *reinterpret_cast<const volatile u8*>(base + copy.stops[i]) == INT3;
+  return found;
 }
 
 }  // namespace
@@ -78,7 +86,6 @@ bool divert_libc(const WirePatched& copy, s32 image) {
 }
 
 void divert_loader(u64 base, const WirePatched& copy, s32 image) {
-  constexpr u8 INT3 = 0xcc;
   if (copy.text_size == 0) return;  // the host has told doctor
   if (base == 0)  // it was started as a program, and its heap may begin right behind it
     note("dlopen's system calls are not seen in a process that was started through ld.so");
@@ -86,7 +93,7 @@ void divert_loader(u64 base, const WirePatched& copy, s32 image) {
     note("dlopen's system calls are not seen in a process whose ld.so is not the one this session knows");
   else if (_r_debug.version > 1)  // an auditor's threads may be in ld.so
     note("dlopen's system calls are not seen in a process with auditors (LD_AUDIT)");
-  else if (*reinterpret_cast<const volatile u8*>(_r_debug.brk) == INT3)  // our copy would not have it
+  else if (is_debugged(base, copy))  // our copy would not have its breakpoints
     note("dlopen's system calls are not seen in a process that a debugger watches from its start");
   else if (!divert(base, copy, image))
     note("dlopen's system calls are not seen in a process whose memory leaves no room for stubs");

@@ -77,6 +77,7 @@ void run_entry(const ProbeEntry& p, EventRun& e, RunEnv* env) {
   // A context that leads there is one whose registers are filled; a task is zero until its address has been asked for.
   run.extra = e.has_user ? AddrRange{reinterpret_cast<u64>(&e.synthetic), sizeof e.synthetic}
                          : AddrRange{reinterpret_cast<u64>(&e.synthetic.task), sizeof e.synthetic.task};
+  run.hidden = agent_stacks();
   run.overrides = false;
   run.fault.kind = FaultKind::None;
   const u64 r0 = run_on(run, e);

@@ -44,6 +44,8 @@ bool map_stacks() {
   return true;
 }
 
+AddrRange agent_stacks() { return {reinterpret_cast<u64>(area), area == nullptr ? 0 : STRIDE * AGENT_STACKS}; }
+
 bool left_behind(u64 sp) { return !session.shared_tls && !on_agent_stack(sp) && !on_alternate_stack(sp); }
 
 void after_sigaltstack(TrapFrame* f) {

@@ -134,10 +134,10 @@ bool find_parent(TaskTable& t, TaskBlock& b, s32 ppid, u64 key) {
 }
 
 /// Up to the first process of the namespace, whose parent is itself. A parent that has died since it was found has another now.
-void tie_to_parents(TaskTable& t, TaskBlock& leader, s32 ppid) {
+void tie_to_parents(TaskTable& t, TaskBlock& leader, s32 ppid, u64 ns) {
   TaskBlock* b = &leader;
   for (u32 i = 0; i < MAX_ANCESTORS; ++i) {
-    const u64 key = task_key(mine.key >> 32, ppid);
+    const u64 key = task_key(ns, ppid);
     TaskBlock* parent = b;
     const bool known = b->ppid == ppid && parent_is_good(t, *b, key);
     if (ppid > 0 && (known || find_parent(t, *b, ppid, key))) parent = &task_block(t, b->parent);
@@ -166,7 +166,7 @@ void refresh(TaskTable& t, TaskBlock& b) {
   const u32 leader = leader_of(t, b.task.tgid);
   if (leader == NO_TASK) return;
   TaskBlock& l = task_block(t, leader);
-  tie_to_parents(t, l, ppid);
+  tie_to_parents(t, l, ppid, mine.key >> 32);
   if (&l == &b) return;
   b.task.group_leader = &l.task;
   b.task.real_parent = b.task.parent = l.task.real_parent;
@@ -189,11 +189,37 @@ u64 describe_on_stack(SyntheticTask& spare, u64 pid_tgid) {
   return reinterpret_cast<u64>(&spare);
 }
 
+/// A child of vfork, on its parent's state: its block is the parent's to free, or its own from exec on. Looked for anew each time, since
+/// there is no place to keep it.
+TaskBlock* vfork_child_block(TaskTable& t, s32 pid) {
+  const u64 ns = own_pid_namespace(), key = task_key(ns, pid);
+  if (ns == 0) return nullptr;
+  u32 index = task_find(t, key);
+  if (index == NO_TASK || !is_ours(t, index)) {
+    index = take_block(t, key, 0);
+    if (index == NO_TASK) return nullptr;
+    fill_task(task_block(t, index), Who::Thread, pid, pid);
+    fill_process(task_block(t, index));
+    publish(t, index, key);
+  }
+  TaskBlock& b = task_block(t, index);
+  sys(NR_prctl, 16 /* PR_GET_NAME */, b.task.comm);
+  b.task.thread_info.cpu = this_cpu();
+  tie_to_parents(t, b, static_cast<s32>(sys(NR_getppid)), ns);
+  return &b;
+}
+
+/// The table, where this process may have blocks.
+TaskTable* usable_table() {
+  TaskTable* t = session.window.rom->tasks;
+  if (t == nullptr || session.worker || session.seccomp || session.shared_tls) return nullptr;
+  return load_relaxed(&process->owner) != 0 || registered() ? t : nullptr;
+}
+
 /// Null: this thread has none, and can have none.
 TaskBlock* own_block(u64 pid_tgid) {
-  TaskTable* t = session.window.rom->tasks;
-  if (t == nullptr || session.worker || session.seccomp || !identity_is_certain()) return nullptr;
-  if (load_relaxed(&process->owner) == 0 && !registered()) return nullptr;
+  TaskTable* t = usable_table();
+  if (t == nullptr || !identity_is_certain()) return nullptr;
   if (!has_block(*t) && !find_block(*t, static_cast<s32>(pid_tgid), static_cast<s32>(pid_tgid >> 32))) return nullptr;
   return &task_block(*t, mine.index);
 }
@@ -203,6 +229,9 @@ TaskBlock* own_block(u64 pid_tgid) {
 u64 describe_current_task(SyntheticTask& spare) {
   const u64 id = current_pid_tgid();
   TaskBlock* b = own_block(id);
+  if (b == nullptr && in_vfork_child())
+    if (TaskTable* t = usable_table(); t != nullptr && (b = vfork_child_block(*t, static_cast<s32>(id))) != nullptr)
+      return reinterpret_cast<u64>(&b->task);
   if (b == nullptr) return describe_on_stack(spare, id);
   refresh(*session.window.rom->tasks, *b);
   return reinterpret_cast<u64>(&b->task);

@@ -3,8 +3,8 @@
 //
 // A thread's task is a block of the session window (shm/tasks.h): one address while the thread lives, the same in all processes. It
 // is described when a program first asks for it; what may change since is looked up each time one asks (name, parent) or after the
-// system calls that change it (credentials, namespaces). What nobody fills reads as zero. Where no block can be had, or the thread
-// is not certain who it is (a vfork child runs on its parent's state), a task on the event's stack has {pid, tgid, comm}.
+// system calls that change it (credentials, namespaces). What nobody fills reads as zero. A child of vfork has a block
+// too, until exec its parent's to free. Where none can be had a task on the event's stack has {pid, tgid, comm}.
 //
 //   task_struct --group_leader--> the leader's block: signal, mm, nsproxy and namespaces, cgroups of the whole process
 //        \------real_parent-----> the parent's own block if it has one, else one that says what /proc does: pid, comm; and so on up

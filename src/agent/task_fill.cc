@@ -24,7 +24,7 @@ struct ProcPath {
 };
 
 void fill_times(kernel::task_struct& task, const StatFacts& stat) {
-  const u64 boot = clock_ns(CLOCK_BOOTTIME_), slept = boot - clock_ns(CLOCK_MONOTONIC_);
+  const u64 awake = clock_ns(CLOCK_MONOTONIC_), slept = clock_ns(CLOCK_BOOTTIME_) - awake;
   task.start_boottime = static_cast<u64>(stat[stat_field::starttime]) * NS_PER_TICK;
   task.start_time = task.start_boottime > slept ? task.start_boottime - slept : 0;
 }

@@ -110,6 +110,7 @@ struct RunCtx {
   u32 ctx_size;
   RunEnv* env;
   AddrRange extra;          ///< memory that probe_read_kernel() may read beside the window: a synthetic pt_regs. len 0: none
+  AddrRange hidden = {0, 0};  ///< memory of the process that is nobody's to read: the agent's stacks. What lies in `extra` is seen all the same
   AddrRange kernel = {0, 0};  ///< structures that a converted program reads and writes: the context and what it leads to
   PacketKind packet = PacketKind::None;
   bool ctx_writable = false;  ///< the context is the program's to write (SYSCALL)

@@ -19,7 +19,7 @@ u64 readable_span(const RunCtx& run, u64 size, u64 src, Space space) noexcept {
   // A read from user memory may not run into the window either: the last byte tells. What is smaller than a read and inside it (the
   // run's own context or registers) the program may read anyway.
   const u64 last = src + size - 1;
-  if (last < src) return 0;
+  if (last < src || run.hidden.holds(src, 1) || run.hidden.holds(last, 1)) return 0;
   const AddrRange end = kernel_range(run, last);
   return end.len == 0 || end.addr <= src ? size : end.addr - src;
 }

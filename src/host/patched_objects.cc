@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 #include <string>
 
+#include "probes/markers.h"
 #include "probes/patched_image.h"
 #include "probes/sites.h"
 
@@ -68,9 +70,9 @@ Result<UniqueFd> executable_memfd() {
 }
 
 /// Appends an object's text and stubs to the image.
-Result<PatchedObject> add_object(int image_fd, u64* image_size, std::span<const u8> elf, s64 stub_delta) {
+Result<PatchedObject> add_object(int image_fd, u64* image_size, std::span<const u8> elf, probes::StubPlace place) {
   const probes::PatchPlan plan = TRY(probes::plan_sites(elf));
-  const probes::PatchedImage image = TRY(probes::build_patched_image(elf, plan, stub_delta));
+  const probes::PatchedImage image = TRY(probes::build_patched_image(elf, plan, place));
   if (plan.build_id.empty() || plan.build_id.size() > sizeof WirePatched::build_id) return Errno(ENOEXEC);
   if (!write_all(image_fd, image.text) || !write_all(image_fd, image.stubs)) return Errno(ENOSPC);
   PatchedObject out;
@@ -86,12 +88,25 @@ Result<PatchedObject> add_object(int image_fd, u64* image_size, std::span<const 
   return out;
 }
 
-/// ld.so is mapped by the kernel, on top of all libraries: right behind it is room up to the stack's, under page tables that are there
-/// already. That counts: each process maps them.
+/// Those by which gdb hears of libraries. Source: gdb/solib-svr4.c, its probe_info table
+std::vector<u32> find_stops(std::span<const u8> elf, const PatchedObject& loader) {
+  std::vector<u32> stops;
+  for (const probes::Marker& m : probes::find_markers(elf)) {
+    const bool of_libraries = m.name.starts_with("init_") || m.name.starts_with("map_") || m.name.starts_with("reloc_") || m.name.starts_with("unmap_");
+    if (m.provider == "rtld" && of_libraries && m.addr - loader.text_vaddr < loader.text_size && stops.size() < std::size(WirePatched{}.stops))
+      stops.push_back(static_cast<u32>(m.addr));
+  }
+  return stops;
+}
+
+/// ld.so is mapped by the kernel, on top of all libraries: right behind it is room up to the stack's. There, and in the padding of its
+/// text, nothing needs page tables of its own, which each process would pay for at its start.
 Result<PatchedObject> add_loader(int image_fd, u64* image_size, const std::string& path) {
   const std::vector<u8> elf = TRY(read_file(path));
   const u64 end = TRY(probes::load_end(elf));
-  return add_object(image_fd, image_size, elf, static_cast<s64>(round_up(end, PAGE_SIZE)));
+  PatchedObject out = TRY(add_object(image_fd, image_size, elf, {static_cast<s64>(round_up(end, PAGE_SIZE)), true}));
+  out.stops = find_stops(elf, out);
+  return out;
 }
 
 }  // namespace
@@ -107,6 +122,8 @@ WirePatched PatchedObject::wire() const {
   w.slot_page = slot_page;
   w.build_id_len = static_cast<u32>(build_id.size());
   std::copy(build_id.begin(), build_id.end(), w.build_id);
+  w.n_stops = static_cast<u32>(stops.size());
+  std::copy(stops.begin(), stops.end(), w.stops);
   return w;
 }
 
@@ -117,7 +134,7 @@ Result<PatchedObjects> PatchedObjects::build() {
   out.image = TRY(executable_memfd());
   u64 size = 0;
   const std::vector<u8> libc = TRY(read_file(paths.libc));
-  out.libc = TRY(add_object(out.image.get(), &size, libc, LIBC_STUBS));
+  out.libc = TRY(add_object(out.image.get(), &size, libc, {LIBC_STUBS}));
   if (Result<PatchedObject> loader = add_loader(out.image.get(), &size, paths.loader); loader.ok()) out.loader = std::move(loader).value();
   // Nobody changes code that runs in every process of the session.
   fcntl(out.image.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);

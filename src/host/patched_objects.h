@@ -12,9 +12,10 @@ namespace skep {
 /// One object: what to map where. All of it lies in PatchedObjects::image.
 struct PatchedObject {
   u64 text_vaddr = 0, text_size = 0, text_offset = 0;  ///< text_size 0: there is none
-  u64 stubs_size = 0, stubs_offset = 0, slot_page = 0;
+  u64 stubs_size = 0, stubs_offset = 0, slot_page = 0;  ///< stubs_size 0: they are in the text's padding
   s64 stub_delta = 0;
   std::vector<u8> build_id;
+  std::vector<u32> stops;  ///< ld.so: markers that debuggers stop at
 
   WirePatched wire() const;
 };

@@ -2,7 +2,7 @@
 //
 // Compiled functions keep the System V convention, so there is nothing to convert. What is added to a plain call: the callee-saved
 // registers lie on the stack here, so that a run can be ended from any depth with nothing but the stack pointer that was noted. The frame
-// has unwind information; compiled code itself has none (src/jit/README.md).
+// has unwind information; compiled code itself has none that is found at run time (src/jit/README.md).
         .text
 
 // u64 skep_jit_enter(RunCtx* run, u64 ctx, u64* sp, const ProgImage* prog, u64 entry): notes its stack pointer in *sp and for this thread's

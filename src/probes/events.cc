@@ -21,12 +21,6 @@ constexpr EventField PROCESS_EXIT[] = {{"char comm[16]", 8, 16, false}, {"pid_t 
 constexpr EventField GENERATE[] = {{"int sig", 8, 4, true},         {"int errno", 12, 4, true}, {"int code", 16, 4, true},
                                    {"char comm[16]", 20, 16, false}, {"pid_t pid", 36, 4, true}, {"int group", 40, 4, true},
                                    {"int result", 44, 4, true}};
-constexpr EventField DELIVER[] = {{"int sig", 8, 4, true},
-                                  {"int errno", 12, 4, true},
-                                  {"int code", 16, 4, true},
-                                  {"unsigned long sa_handler", 24, 8, false},
-                                  {"unsigned long sa_flags", 32, 8, false}};
-
 // The ids are those of the kernel that syscall_table.inc was read off: its numbers leave room for these in the order of its build.
 constexpr EventInfo TABLE[] = {
     {"raw_syscalls", "sys_enter", 384, EventPlace::SysEnter, 2, SYS_ENTER,
@@ -42,8 +36,6 @@ constexpr EventInfo TABLE[] = {
     {"signal", "signal_generate", 193, EventPlace::SignalGenerate, 5, GENERATE,
      "\"sig=%d errno=%d code=%d comm=%s pid=%d grp=%d res=%d\", REC->sig, REC->errno, REC->code, REC->comm, REC->pid, REC->group, "
      "REC->result"},
-    {"signal", "signal_deliver", 192, EventPlace::SignalDeliver, 3, DELIVER,
-     "\"sig=%d errno=%d code=%d sa_handler=%lx sa_flags=%lx\", REC->sig, REC->errno, REC->code, REC->sa_handler, REC->sa_flags"},
 };
 
 template <typename P>

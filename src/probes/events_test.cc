@@ -54,8 +54,8 @@ TEST(Events, FormatOfOne) {
             "\tfield:pid_t pid;\toffset:12;\tsize:4;\tsigned:1;\n"
             "\tfield:pid_t old_pid;\toffset:16;\tsize:4;\tsigned:1;\n\n"
             "print fmt: \"filename=%s pid=%d old_pid=%d\", __get_str(filename), REC->pid, REC->old_pid\n");
-  EXPECT_EQ(event_file("signal", "signal_deliver", "id"), "192\n");
-  EXPECT_EQ(event_file("signal", "signal_deliver", "enable"), "");
+  EXPECT_EQ(event_file("signal", "signal_generate", "id"), "193\n");
+  EXPECT_EQ(event_file("signal", "signal_generate", "enable"), "");
   EXPECT_EQ(event_file("signal", "nothing", "id"), "");
 }
 

@@ -52,9 +52,14 @@ class Emitter {
     return true;
   }
 
+  std::size_t size() const { return out_.size(); }
+  /// With the slots behind the whole pages of what was emitted.
   std::vector<u8> finish() {
-    out_.resize(round_up(out_.size(), PAGE_SIZE), INT3);
-    for (std::size_t at : slot_refs_) patch(at, displacement(here() + 8 * SLOT_TRAP_ENTRY, base_ + static_cast<s64>(at) + 4));
+    align(PAGE_SIZE);
+    return finish(here());
+  }
+  std::vector<u8> finish(s64 slots) {
+    for (std::size_t at : slot_refs_) patch(at, displacement(slots + 8 * SLOT_TRAP_ENTRY, base_ + static_cast<s64>(at) + 4));
     return std::move(out_);
   }
   bool overflow() const { return overflow_; }
@@ -164,17 +169,9 @@ std::vector<u8> mapped_text(std::span<const u8> elf, const PatchPlan& plan) {
   return text;
 }
 
-}  // namespace
-
-Result<PatchedImage> build_patched_image(std::span<const u8> elf, const PatchPlan& plan, s64 stub_delta) {
-  const u64 object_end = TRY(load_end(elf));
-  if (stub_delta % static_cast<s64>(PAGE_SIZE) != 0 || plan.text_filesz == 0 || plan.text_offset > elf.size() ||
-      plan.text_filesz > elf.size() - plan.text_offset || plan.text_vaddr % PAGE_SIZE != plan.text_offset % PAGE_SIZE)
-    return Errno(EINVAL);
-  if (stub_delta != static_cast<s32>(stub_delta)) return Errno(ERANGE);
-
-  PatchedImage image{mapped_text(elf, plan), plan.text_vaddr & ~u64{PAGE_SIZE - 1}, {}, stub_delta, 0};
-  Emitter stubs(stub_delta);
+/// The stubs of all sites, and the jumps to them.
+Result<Emitter> emit_stubs(PatchedImage& image, const PatchPlan& plan, s64 base) {
+  Emitter stubs(base);
   u64 patched_to = 0;
   for (const SyscallSite& site : plan.sites) {
     if (site.patch < patched_to || !matches(site, image.text, image.text_vaddr)) return Errno(EINVAL);
@@ -184,11 +181,44 @@ Result<PatchedImage> build_patched_image(std::span<const u8> elf, const PatchPla
     if (!emit_stub(stubs, site, site.moved)) return Errno(EINVAL);
     if (!write_jump(image.text, image.text_vaddr, site, stub)) return Errno(ERANGE);
   }
+  return stubs;
+}
+
+/// What is never used of the text's last page: nothing but the kernel's whole pages puts bytes there.
+s64 padding_begin(const PatchPlan& plan) { return static_cast<s64>(round_up(plan.text_vaddr + plan.text_filesz, STUB_ALIGN)); }
+
+/// False when the stubs do not fit; the image is of no use then.
+bool put_in_padding(PatchedImage& image, const PatchPlan& plan) {
+  const s64 begin = padding_begin(plan);
+  Result<Emitter> stubs = emit_stubs(image, plan, begin);
+  const u64 at = static_cast<u64>(begin) - image.text_vaddr;
+  if (!stubs.ok() || plan.text_memsz != plan.text_filesz || at > image.text.size() || stubs->size() > image.text.size() - at) return false;
+  const std::vector<u8> code = stubs->finish(static_cast<s64>(image.slot_page));
+  std::copy(code.begin(), code.end(), image.text.begin() + static_cast<s64>(at));
+  return !stubs->overflow();
+}
+
+}  // namespace
+
+Result<PatchedImage> build_patched_image(std::span<const u8> elf, const PatchPlan& plan, StubPlace place) {
+  const u64 object_end = TRY(load_end(elf));
+  const s64 stub_delta = place.stubs;
+  if (stub_delta % static_cast<s64>(PAGE_SIZE) != 0 || plan.text_filesz == 0 || plan.text_offset > elf.size() ||
+      plan.text_filesz > elf.size() - plan.text_offset || plan.text_vaddr % PAGE_SIZE != plan.text_offset % PAGE_SIZE)
+    return Errno(EINVAL);
+  if (stub_delta != static_cast<s32>(stub_delta)) return Errno(ERANGE);
+
+  PatchedImage image{mapped_text(elf, plan), plan.text_vaddr & ~u64{PAGE_SIZE - 1}, {}, stub_delta, static_cast<u64>(stub_delta)};
+  const bool below = stub_delta < static_cast<s64>(object_end);
+  if (below && stub_delta + static_cast<s64>(PAGE_SIZE) > 0) return Errno(EINVAL);
+  if (place.in_padding)
+    if (PatchedImage padded = image; put_in_padding(padded, plan)) return padded;
+  Emitter stubs = TRY(emit_stubs(image, plan, stub_delta));
   image.stubs = stubs.finish();
   const s64 slots = stub_delta + static_cast<s64>(image.stubs.size());
   image.slot_page = static_cast<u64>(slots);
   if (stubs.overflow()) return Errno(ERANGE);
-  if (stub_delta < static_cast<s64>(object_end) && slots + static_cast<s64>(PAGE_SIZE) > 0) return Errno(EINVAL);
+  if (below && slots + static_cast<s64>(PAGE_SIZE) > 0) return Errno(EINVAL);
   return image;
 }
 

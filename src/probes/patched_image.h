@@ -28,15 +28,21 @@ constexpr u32 SLOT_TRAP_ENTRY = 0;  ///< the address that stubs jump to
 struct PatchedImage {
   std::vector<u8> text;   ///< whole pages, to be mapped at text_vaddr
   u64 text_vaddr;         ///< relative to the load base, page-aligned
-  std::vector<u8> stubs;  ///< whole pages, to be mapped at stub_delta
+  std::vector<u8> stubs;  ///< whole pages, to be mapped at stub_delta; none when they are in the text's padding
   s64 stub_delta;         ///< relative to the load base, page-aligned
   /// The data page behind the stubs, = stub_delta + stubs.size(): an address relative to the load base, modulo 2^64.
   u64 slot_page;
 };
 
+/// Where the stubs and the slots go.
+struct StubPlace {
+  s64 stubs;                ///< PatchedImage::stub_delta
+  bool in_padding = false;  ///< the stubs in what the text's last page has left, as far as they fit, and the slots at `stubs`
+};
+
 /// Builds text and stubs for the sites of `plan`, which must be plan_sites(elf) or the same with sites left out.
-/// EINVAL when stub_delta is not page-aligned, when stubs or slots would overlap the object, or when the plan does not fit `elf`;
+/// EINVAL when place.stubs is not page-aligned, when stubs or slots would overlap the object, or when the plan does not fit `elf`;
 /// ERANGE when the stubs would be too far from the text for 32-bit displacements.
-Result<PatchedImage> build_patched_image(std::span<const u8> elf, const PatchPlan& plan, s64 stub_delta);
+Result<PatchedImage> build_patched_image(std::span<const u8> elf, const PatchPlan& plan, StubPlace place);
 
 }  // namespace skep::probes

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <map>
 
+#include "probes/markers.h"
+
 namespace skep::probes {
 namespace detail {
 namespace {
@@ -492,6 +494,7 @@ class Elf {
     return elf;
   }
 
+  std::span<const u8> bytes() const { return bytes_; }
   const Elf64_Phdr& text() const { return text_; }
   const std::vector<Elf64_Phdr>& segments() const { return phdrs_; }
   const std::vector<Elf64_Shdr>& sections() const { return shdrs_; }
@@ -588,6 +591,7 @@ class FactReader {
     read_relocations();
     read_pointers();
     read_unwind();
+    for (const Marker& m : find_markers(elf_.bytes())) add_entry(m.addr);  // debuggers write there
     return std::move(facts_);
   }
 

@@ -211,7 +211,6 @@ enum class EventPlace : u32 {
   SchedProcessFork,
   SchedProcessExit,
   SignalGenerate,
-  SignalDeliver,
   Clock,  ///< of any software clock: entries name theirs by `event_id`
   Count
 };

@@ -126,7 +126,8 @@ TEST_F(Links, RawTracepointRefusals) {
   EXPECT_TRUE(told("raw tracepoint sched_switch"));
   EXPECT_EQ(raw_open(prog, std::string(300, 'x').c_str()), -ENOENT);
   EXPECT_EQ(raw_open(k.load(reader(16), BPF_PROG_TYPE_RAW_TRACEPOINT), "sys_enter"), -EINVAL) << "it has two arguments";
-  EXPECT_GE(raw_open(k.load(reader(16), BPF_PROG_TYPE_RAW_TRACEPOINT), "signal_deliver"), 0) << "it has three";
+  EXPECT_GE(raw_open(k.load(reader(16), BPF_PROG_TYPE_RAW_TRACEPOINT), "signal_generate"), 0) << "it has more";
+  EXPECT_EQ(raw_open(prog, "signal_deliver"), -ENOENT) << "nobody can tell of these";
   EXPECT_EQ(raw_open(k.load({mov0(), exit_insn()}), "sys_enter"), -EINVAL) << "a TRACEPOINT program";
   const s64 writes = k.load({bpf_insn{BPF_LDX | BPF_MEM | BPF_DW, 6, 1, 0, 0}, bpf_insn{BPF_LDX | BPF_MEM | BPF_DW, 0, 6, 0, 0}, mov0(), exit_insn()},
                             BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE);

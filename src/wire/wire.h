@@ -90,11 +90,13 @@ struct WireReply {
 /// A patched copy of a shared object: what of the image to map where, relative to the load base of the object with this build id.
 struct WirePatched {
   u64 text_vaddr, text_size, text_file_offset;  ///< text_size 0: there is none
-  u64 stubs_size, stubs_file_offset;
+  u64 stubs_size, stubs_file_offset;            ///< stubs_size 0: they are in the text's last page
   s64 stub_delta;
   u64 slot_page;
   u32 build_id_len;
   u8 build_id[20];
+  u32 n_stops;    ///< ld.so: where debuggers put breakpoints of their own, beside r_debug's r_brk
+  u32 stops[14];
 };
 
 struct WireHello {

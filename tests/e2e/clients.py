@@ -28,7 +28,8 @@ class Client:
         options = list(options) + (["--fake-root"] if fake_root else [])
         command = case.home.prefix() + [SKEP, "run", "--session", session, *options, "--", *argv]
         try:
-            self.process = case.home.popen(command, stdout=slave, stderr=slave, env=dict(case.home.env, PYTHONUNBUFFERED="1", **(env or {})))
+            environment = dict(case.home.env, PYTHONUNBUFFERED="1", **(env or {}))
+            self.process = case.home.popen(command, stdout=slave, stderr=slave, env=environment)
         finally:
             os.close(slave)
         self.lines, self.rest, self.ended = [], b"", False
@@ -73,7 +74,9 @@ class Client:
             self.read_some(min(0.5, end - time.monotonic()))
 
     def await_line(self, pattern, patience=PATIENCE):
-        return self.await_lines("a line like %r" % pattern, lambda lines: next(filter(None, (re.search(pattern, l) for l in lines)), None), patience)
+        def first_match(lines):
+            return next(filter(None, (re.search(pattern, l) for l in lines)), None)
+        return self.await_lines("a line like %r" % pattern, first_match, patience)
 
     def attached(self, n=1):
         """Until the session has `n` attachments more than before this client."""
@@ -104,7 +107,7 @@ class Client:
         return self
 
     def rows(self, keep, width=None):
-        """The lines' words, of those lines that are about the load; the last column may have blanks when `width` says how many there are."""
+        """The words of those lines that are to be kept. The last column may have blanks when `width` says how many there are."""
         rows = [tuple(l.split(None, width - 1) if width else l.split()) for l in self.lines]
         return [r for r in rows if r and keep(r)]
 
@@ -126,7 +129,13 @@ class Client:
         return self.lines
 
     def stop(self, sig=signal.SIGINT, status=None):
-        self.process.send_signal(sig)
+        """By a signal. bpftrace 0.17 heeds one only while it waits, so it is sent again until it works."""
+        end = time.monotonic() + PATIENCE
+        while not self.ended and time.monotonic() < end:
+            self.process.send_signal(sig)
+            again = time.monotonic() + 2 * ROUND
+            while not self.ended and time.monotonic() < again:
+                self.read_some(again - time.monotonic())
         return self.wait(status)
 
     def nothing_lost(self):
@@ -153,9 +162,10 @@ class ClientCase(Case):
         self.need(argv[0])
         return Client(self, list(argv), **kw)
 
-    def load(self, *argv, session=SESSION):
-        """Runs clients_load; its lines' words."""
-        r = self.home.run([self.loader, *map(str, argv)], session)
+    def load(self, *argv, session=SESSION, cpu=None):
+        """Runs clients_load, on one processor if told so; its lines' words."""
+        pinned = [] if cpu is None else [self.need("taskset"), "-c", str(cpu)]
+        r = self.home.run([*pinned, self.loader, *map(str, argv)], session)
         self.assertEqual((r.status, r.err), (0, ""))
         return [tuple(l.split()) for l in r.out.splitlines()]
 
@@ -180,7 +190,8 @@ class ClientCase(Case):
         self.assertTrue(expected, "nothing was to be seen")
         missing, extra = list((e - g).elements()), list((g - e).elements())
         if missing or extra:
-            self.fail("of %d: %d missing, as %s; %d too much, as %s" % (len(expected), len(missing), missing[:4], len(extra), extra[:4]))
+            self.fail("of %d: %d missing, as %s; %d too much, as %s" %
+                      (len(expected), len(missing), missing[:4], len(extra), extra[:4]))
 
     def assert_no_doctor(self):
         self.assertEqual(self.home.doctor(SESSION), [])

@@ -122,7 +122,8 @@ while True:
     b.perf_buffer_poll()
 """
 
-# A return probe, a stack of user space, a tracepoint with a string, and a line in trace_pipe for each getpriority() of who = 4711.
+# A return probe, a stack of user space, a tracepoint with a string, and a line in trace_pipe for each
+# getpriority() of who = 1000004711.
 PROBES = r"""
 from bcc import BPF
 import sys
@@ -134,7 +135,7 @@ BPF_HASH(calls, int, u64);
 BPF_ARRAY(ids, int, 4);
 int syscall__entered(struct pt_regs *ctx, int which, int who) {
   int zero = 0, one = 1;
-  if (who != 4711) return 0;
+  if (who != 1000004711) return 0;
   calls.increment(which);
   int id = stacks.get_stackid(ctx, BPF_F_USER_STACK);
   ids.update(&zero, &id);

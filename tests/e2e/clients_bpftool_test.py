@@ -1,4 +1,4 @@
-"""bpftool 7.1 as Debian has it, beside the clients whose objects it shows; what it does to a loader of skep's own is in bpftool_test."""
+"""bpftool 7.1 as Debian has it, beside the clients whose objects it shows. What it does to skep's own loader: bpftool_test."""
 import json
 import os
 import re
@@ -11,6 +11,25 @@ PROGRAM_TYPES = 31  # those that bpftool 7.1 knows
 # Kinds that user space can fill by bpftool: key bytes, value bytes, flags.
 FILLED = {"hash": (4, 8, 0), "percpu_hash": (4, 8, 0), "array": (4, 8, 0), "percpu_array": (4, 8, 0), "lru_hash": (4, 8, 0),
           "lru_percpu_hash": (4, 8, 0), "lpm_trie": (8, 4, 1)}
+
+COUNTER = '''#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+unsigned long long ppids;
+SEC("tracepoint/syscalls/sys_enter_getpriority")
+int count(struct trace_event_raw_sys_enter *ctx) {
+  struct task_struct *task = (void *)bpf_get_current_task();
+  if (ctx->args[1] == 1000004711) __sync_fetch_and_add(&ppids, BPF_CORE_READ(task, real_parent, tgid));
+  return 0;
+}
+char LICENSE[] SEC("license") = "GPL";'''
+ITERATOR = '''#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("iter/task")
+int walk(struct bpf_iter__task *ctx) {
+  return 0;
+}
+char LICENSE[] SEC("license") = "GPL";'''
 
 
 class Bpftool(ClientCase):
@@ -43,12 +62,14 @@ class Bpftool(ClientCase):
         self.assertEqual(len(programs), PROGRAM_TYPES)
         self.assertTrue(programs["have_kprobe_prog_type"] and programs["have_tracepoint_prog_type"])
         helpers = found["helpers"]["kprobe_available_helpers"]
-        for name in ("map_lookup_elem", "perf_event_output", "get_stackid", "override_return", "send_signal", "ringbuf_output", "get_current_task"):
+        for name in ("map_lookup_elem", "perf_event_output", "get_stackid", "override_return", "send_signal", "ringbuf_output",
+                     "get_current_task"):
             self.assertIn("bpf_" + name, helpers)
         for kind, (key, value, flags) in FILLED.items():
             self.assertTrue(types[kind], kind)
             at = "/sys/fs/bpf/" + kind
-            self.bpftool("map", "create", at, "type", kind, "key", str(key), "value", str(value), "entries", "4", "name", kind, "flags", str(flags))
+            self.bpftool("map", "create", at, "type", kind, "key", str(key), "value", str(value), "entries", "4",
+                         "name", kind, "flags", str(flags))
             k = ["key"] + (["8"] if kind == "lpm_trie" else ["1"]) + ["0"] * (key - 1)
             if "percpu" not in kind:
                 self.bpftool("map", "update", "pinned", at, *k, "value", *["7"] * value)
@@ -62,7 +83,8 @@ class Bpftool(ClientCase):
         pid = c.pid()
         programs = {p["id"]: p for p in self.json("prog", "list") if p["type"] == "tracepoint"}
         perf = self.json("perf", "list")
-        self.assertEqual(sorted(p["tracepoint"] for p in perf), ["sys_enter_open", "sys_enter_openat", "sys_exit_open", "sys_exit_openat"])
+        self.assertEqual(sorted(p["tracepoint"] for p in perf),
+                         ["sys_enter_open", "sys_enter_openat", "sys_exit_open", "sys_exit_openat"])
         self.assertEqual({p["pid"] for p in perf}, {pid})
         for p in perf:
             name = programs[p["prog_id"]]["name"]
@@ -82,8 +104,8 @@ class Bpftool(ClientCase):
         c.stop(signal.SIGINT)
         self.assertEqual((self.json("prog", "list"), self.json("link", "list"), self.json("perf", "list")), ([], [], []))
 
-    def test_vmlinux_header(self):
-        """What everybody begins with: the header of all the kernel's types, and a program with it."""
+    def compile(self, source_text):
+        """An object, with the header of all the kernel's types: what everybody begins with."""
         clang = find_program("clang-14") or find_program("clang")
         if clang is None:
             self.skipTest("clang is not installed")
@@ -93,21 +115,15 @@ class Bpftool(ClientCase):
             f.write(header)
         source, obj = os.path.join(self.dir, "p.bpf.c"), os.path.join(self.dir, "p.bpf.o")
         with open(source, "w") as f:
-            f.write('''#include "vmlinux.h"
-                       #include <bpf/bpf_helpers.h>
-                       #include <bpf/bpf_core_read.h>
-                       unsigned long long ppids;
-                       SEC("tracepoint/syscalls/sys_enter_getpriority")
-                       int count(struct trace_event_raw_sys_enter *ctx) {
-                         struct task_struct *task = (void *)bpf_get_current_task();
-                         if (ctx->args[1] == 4711) __sync_fetch_and_add(&ppids, BPF_CORE_READ(task, real_parent, tgid));
-                         return 0;
-                       }
-                       char LICENSE[] SEC("license") = "GPL";''')
-        r = self.home.run_plain([clang, "-target", "bpf", "-D__TARGET_ARCH_x86", "-O2", "-g", "-I", self.dir, "-I/usr/include/x86_64-linux-gnu",
-                                 "-c", source, "-o", obj])
+            f.write(source_text)
+        r = self.home.run_plain([clang, "-target", "bpf", "-D__TARGET_ARCH_x86", "-O2", "-g", "-I", self.dir,
+                                 "-I/usr/include/x86_64-linux-gnu", "-c", source, "-o", obj])
         self.assertEqual((r.status, r.err), (0, ""))
         os.chmod(obj, 0o644)
+        return obj
+
+    def test_vmlinux_header(self):
+        obj = self.compile(COUNTER)
         skeleton = self.bpftool("gen", "skeleton", obj, "name", "counter")
         for part in ("struct counter {", "counter__open_and_load(", "counter__attach("):
             self.assertIn(part, skeleton)
@@ -116,6 +132,14 @@ class Bpftool(ClientCase):
         self.bpftool("gen", "object", os.path.join(self.dir, "linked.o"), obj)
         self.assertIn("trace_event_raw_sys_enter", self.bpftool("btf", "dump", "file", os.path.join(self.dir, "linked.o")))
         self.sh("rm /sys/fs/bpf/counted")
+
+    def test_iterators(self):
+        """They load. There is nothing of the kernel's to walk: the attempt is refused, and named."""
+        obj = self.compile(ITERATOR)
+        r = self.home.run(["bpftool", "iter", "pin", obj, "/sys/fs/bpf/i"], SESSION)
+        self.assertEqual(r.status, 234, r)  # -EINVAL
+        self.assertIn("failed to attach to iterator: Invalid argument", r.err)
+        self.assertTrue(any("LINK_CREATE" in l for l in self.home.doctor(SESSION)), self.home.doctor(SESSION))
 
     def test_directories_of_pins_by_mkdir_p(self):
         self.sh("mkdir -p /sys/fs/bpf/one/two && test -d /sys/fs/bpf/one/two && rmdir /sys/fs/bpf/one/two /sys/fs/bpf/one")

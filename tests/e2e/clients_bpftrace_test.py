@@ -5,15 +5,15 @@ import subprocess
 from clients import PYTHON, SESSION, ClientCase
 from skep_e2e import main, read_line
 
-# getpriority(which, who) for each who of 5000 to 5099: all fail with ESRCH but which = 3 (EINVAL); then its pid.
+# getpriority(which, who) for a hundred who that nobody is: ESRCH, or for which = 3 EINVAL; then its pid.
 HUNDRED = """
 import os
 for i in range(100):
-    try: os.getpriority(3 if i % 10 == 9 else 0, 5000 + i)
+    try: os.getpriority(3 if i % 10 == 9 else 0, 1000000000 + i)
     except OSError: pass
 print(os.getpid())
 """
-MINE = "/args->who >= 5000 && args->who < 5100/"
+MINE = "/args->who >= 1000000000 && args->who < 1000000100/"
 
 
 class BpftraceCase(ClientCase):
@@ -41,16 +41,17 @@ class Bpftrace(BpftraceCase):
         return found
 
     def test_aggregations(self):
-        c = self.bpftrace("-e", "tracepoint:syscalls:sys_enter_getpriority " + MINE + """ { $v = args->who - 5000;
+        c = self.bpftrace("-e", "tracepoint:syscalls:sys_enter_getpriority " + MINE + """ { $v = args->who - 1000000000;
             @count = count(); @sum = sum($v); @avg = avg($v); @min = min($v); @max = max($v); @stats = stats($v);
-            @hist = hist($v); @lhist = lhist($v, 0, 90, 10); @by[comm, pid, tid, uid] = count(); @last = $v; @which[args->which]++; }""").attached(1)
+            @hist = hist($v); @lhist = lhist($v, 0, 90, 10); @by[comm, pid, tid, uid] = count(); @last = $v;
+            @which[args->which]++; }""").attached(1)
         pid = self.hundred()
         lines = c.stop(status=0)
-        for line in ("@count: 100", "@sum: 4950", "@avg: 49", "@min: 0", "@max: 99", "@stats: count 100, average 49, total 4950", "@last: 99",
-                     "@by[python3, %s, %s, %d]: 100" % (pid, pid, self.home.user), "@which[0]: 90", "@which[3]: 10"):
+        for line in ("@count: 100", "@sum: 4950", "@avg: 49", "@min: 0", "@max: 99", "@stats: count 100, average 49, total 4950",
+                     "@last: 99", "@by[python3, %s, %s, %d]: 100" % (pid, pid, self.home.user), "@which[0]: 90", "@which[3]: 10"):
             self.assertIn(line, lines)
-        self.assertEqual(self.bars(lines, "hist"), {"[0]": 1, "[1]": 1, "[2, 4)": 2, "[4, 8)": 4, "[8, 16)": 8, "[16, 32)": 16, "[32, 64)": 32,
-                                                    "[64, 128)": 36})
+        self.assertEqual(self.bars(lines, "hist"), {"[0]": 1, "[1]": 1, "[2, 4)": 2, "[4, 8)": 4, "[8, 16)": 8, "[16, 32)": 16,
+                                                    "[32, 64)": 32, "[64, 128)": 36})
         tens = {"[%d, %d)" % (n, n + 10): 10 for n in range(0, 90, 10)}
         self.assertEqual(self.bars(lines, "lhist"), {**tens, "[90, ...)": 10})
         self.assert_no_doctor()
@@ -59,7 +60,7 @@ class Bpftrace(BpftraceCase):
         c = self.bpftrace("-e", """
             tracepoint:syscalls:sys_enter_getpriority %s { @in[pid] = count(); @mine[tid] = 1; }
             tracepoint:syscalls:sys_exit_getpriority /@mine[tid]/ { @out[args->ret] = count(); }
-            tracepoint:raw_syscalls:sys_enter /args->id == 140 && args->args[1] >= 5000/ { @raw_in[args->args[0]] = count(); }
+            tracepoint:raw_syscalls:sys_enter /args->id == 140 && args->args[1] >= 1000000000/ { @raw_in[args->args[0]] = count(); }
             tracepoint:raw_syscalls:sys_exit /args->id == 140 && @mine[tid]/ { @raw_out[args->ret] = count(); }
             kprobe:__x64_sys_getpriority { @kprobe[func] = count(); }
             kretprobe:__x64_sys_getpriority /@mine[tid]/ { @kret[(int32)retval] = count(); }
@@ -80,11 +81,13 @@ class Bpftrace(BpftraceCase):
         self.check_rows(c, expected, lambda r: len(r) == 5 and r[0] in mine)
         # In each processor's order the arguments follow; join() prints them with blanks between.
         joined = [l for l in c.lines if re.fullmatch(r"(true|none) %s \d+" % re.escape(self.file), l)]
-        self.assertEqual(sorted(joined), sorted(" ".join(["true" if ret == "0" else "none", *args]) for _, _, ret, _, *args in told))
+        self.assertEqual(sorted(joined),
+                         sorted(" ".join(["true" if ret == "0" else "none", *args]) for _, _, ret, _, *args in told))
         self.assert_no_doctor()
 
     def test_strings_of_opens_wherever_they_happen(self):
-        c = self.bpftrace("-e", """tracepoint:syscalls:sys_enter_open, tracepoint:syscalls:sys_enter_openat { @name[tid] = args->filename; }
+        c = self.bpftrace("-e", """
+            tracepoint:syscalls:sys_enter_open, tracepoint:syscalls:sys_enter_openat { @name[tid] = args->filename; }
             tracepoint:syscalls:sys_exit_open, tracepoint:syscalls:sys_exit_openat /@name[tid]/ {
               printf("%d %d %s %d %s\\n", pid, tid, comm, args->ret, str(@name[tid])); delete(@name[tid]); }""").attached(4)
         told = self.load("open", self.file, 5)
@@ -105,7 +108,8 @@ class Bpftrace(BpftraceCase):
         self.assert_no_doctor()
 
     def test_interval_of_a_second(self):
-        c = self.bpftrace("-e", 'interval:s:1 { printf("tick %d\\n", elapsed / 1000000000); if (elapsed > 1900000000) { exit(); } }')
+        c = self.bpftrace("-e", '''interval:s:1 { printf("tick %d\\n", elapsed / 1000000000);
+            if (elapsed > 1900000000) { exit(); } }''')
         lines = c.wait(0)
         self.assertEqual([l for l in lines if l.startswith("tick")], ["tick 1", "tick 2"])
 
@@ -123,7 +127,8 @@ print(threading.get_native_id())"""
         self.assertIn("@tids[%s]: 1" % tid, lines)
 
     def test_command(self):
-        c = self.bpftrace("-e", """tracepoint:syscalls:sys_enter_getpriority /pid == cpid && args->who >= 5000/ { @ = count(); }
+        c = self.bpftrace("-e", """
+            tracepoint:syscalls:sys_enter_getpriority /pid == cpid && args->who >= 1000000000/ { @ = count(); }
             tracepoint:sched:sched_process_exit /pid == cpid/ { printf("gone %s\\n", comm); }""",
                           "-c", self.script_file(HUNDRED))
         lines = c.wait(0)
@@ -143,7 +148,8 @@ print(threading.get_native_id())"""
         self.assertEqual(read_line(cat.stdout), "x\n")
         with open("/proc/%d/task/%d/children" % (cat.pid, cat.pid)) as f:
             pid = f.read().strip()
-        c = self.bpftrace("-p", pid, "-e", "tracepoint:syscalls:sys_enter_write /pid == %s/ { @[comm] = count(); }" % pid).attached(1)
+        probe = "tracepoint:syscalls:sys_enter_write /pid == %s/ { @[comm] = count(); }" % pid
+        c = self.bpftrace("-p", pid, "-e", probe).attached(1)
         for _ in range(5):
             cat.stdin.write(b"x\n")
             read_line(cat.stdout)
@@ -159,8 +165,8 @@ print(threading.get_native_id())"""
         want = {"open", "openat", "openat2", "open_by_handle_at", "open_tree", "mq_open", "fsopen", "perf_event_open", "pidfd_open"}
         self.assertEqual(names, {side + n for n in want for side in ("sys_enter_", "sys_exit_")})
         self.assertEqual(listed("-lv", "tracepoint:syscalls:sys_enter_openat"),
-                         ["tracepoint:syscalls:sys_enter_openat", "    int __syscall_nr", "    int dfd", "    const char * filename",
-                          "    int flags", "    umode_t mode"])
+                         ["tracepoint:syscalls:sys_enter_openat", "    int __syscall_nr", "    int dfd",
+                          "    const char * filename", "    int flags", "    umode_t mode"])
         self.assertEqual(set(listed("-l", "kprobe:__x64_sys_exec*")), {"kprobe:__x64_sys_execve", "kprobe:__x64_sys_execveat"})
         self.assertIn("tracepoint:raw_syscalls:sys_enter", listed("-l", "tracepoint:raw_syscalls:*"))
 
@@ -173,8 +179,8 @@ print(threading.get_native_id())"""
 
     def test_stacks(self):
         c = self.bpftrace("-e", """kprobe:__x64_sys_getpriority { @k[kstack] = count(); @u[ustack(1)] = count(); }""").attached(1)
-        busy = self.home.start([PYTHON, "-c", HUNDRED + "\nimport sys; sys.stdout.flush(); sys.stdin.read()"], SESSION, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+        stay = HUNDRED + "\nimport sys; sys.stdout.flush(); sys.stdin.read()"
+        busy = self.home.start([PYTHON, "-c", stay], SESSION, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         read_line(busy.stdout)
         text = "\n".join(c.stop(status=0))
         busy.stdin.close()

@@ -128,7 +128,9 @@ static void open_in_spawn(void) {
   printf("%d %d clients_load 0 %s\n", pid, pid, name);
 }
 
-static void tell_exec(pid_t pid, int rc, const char* path, int i) { printf("%d %d %d %s %s %d\n", pid, getpid(), rc, path, name, i); }
+static void tell_exec(pid_t pid, int rc, const char* path, int i) {
+  printf("%d %d %d %s %s %d\n", pid, getpid(), rc, path, name, i);
+}
 
 static pid_t exec_one(int by_vfork, const char* path, char* const argv[]) {
   fflush(stdout);

@@ -22,8 +22,8 @@ class Together(ClientCase):
         if not have_bcc():
             self.skipTest("python3-bpfcc is not installed")
         snoop = self.snoop().attached(2)
-        trace = self.client("bpftrace", "-e", 'tracepoint:syscalls:sys_enter_execve { printf("%d %s\\n", pid, str(args->filename)); }',
-                            fake_root=True).attached(1)
+        probe = 'tracepoint:syscalls:sys_enter_execve { printf("%d %s\\n", pid, str(args->filename)); }'
+        trace = self.client("bpftrace", "-e", probe, fake_root=True).attached(1)
         chapter = self.client(PYTHON, "-c", scripts.HELLO_RING, fake_root=True).attached(1)
         chapter.await_line("^ready$")
         snoop.settled()

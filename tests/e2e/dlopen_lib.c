@@ -5,6 +5,7 @@ static int zeros[4096];
 
 int dlopen_lib_answer(void);
 int dlopen_lib_answer(void) {
-  zeros[calls & 4095] = ++calls;
+  ++calls;
+  zeros[calls & 4095] = calls;
   return table[0] + table[1];
 }

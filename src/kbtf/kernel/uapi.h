@@ -208,3 +208,14 @@ union bpf_attr {
     __u32 flags, bpffs_fd;
   } token_create;
 } __attribute__((aligned(8))) KEEP(bpf_attr);
+
+#ifndef __cplusplus
+// Names that headers made of this BTF, with uapi headers beside them, cannot do without.
+typedef long __kernel_long_t;
+typedef unsigned long __kernel_ulong_t;
+typedef __u64 __aligned_u64;
+__kernel_long_t kept___kernel_long_t;
+__kernel_ulong_t kept___kernel_ulong_t;
+__aligned_u64 kept___aligned_u64;
+enum { false = 0, true = 1 } kept_truth;
+#endif
