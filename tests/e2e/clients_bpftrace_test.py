@@ -113,19 +113,6 @@ class Bpftrace(BpftraceCase):
         lines = c.wait(0)
         self.assertEqual([l for l in lines if l.startswith("tick")], ["tick 1", "tick 2"])
 
-    def test_profile(self):
-        c = self.bpftrace("-e", 'profile:hz:99 /comm == "busy"/ { @ = count(); @tids[tid] = 1; }').attached(1)
-        burn = """import ctypes, time, threading
-ctypes.CDLL(None).prctl(15, b"busy")
-end = time.thread_time() + 1.0
-while time.thread_time() < end: pass
-print(threading.get_native_id())"""
-        tid = self.home.run([PYTHON, "-c", burn], SESSION).expect(self, 0).out.strip()
-        lines = c.stop(status=0)
-        n = int(next(l for l in lines if l.startswith("@: "))[3:])
-        self.assertTrue(60 <= n <= 110, n)  # a second of processor time
-        self.assertIn("@tids[%s]: 1" % tid, lines)
-
     def test_command(self):
         c = self.bpftrace("-e", """
             tracepoint:syscalls:sys_enter_getpriority /pid == cpid && args->who >= 1000000000/ { @ = count(); }
@@ -185,7 +172,7 @@ print(threading.get_native_id())"""
         text = "\n".join(c.stop(status=0))
         busy.stdin.close()
         self.assertRegex(text, r"@k\[\n\s+__x64_sys_getpriority\+\d+\n(.*\n)*?\]: 100")
-        self.assertRegex(text, r"@u\[\n\s+getpriority\+\d+\n\]: 100")
+        self.assertRegex(text, r"@u\[\n\s+(__)?getpriority\+\d+\n\]: 100")
 
     def test_scripts_of_debian(self):
         """/usr/sbin/*.bt: two of them that need system calls alone."""
@@ -201,6 +188,12 @@ print(threading.get_native_id())"""
 
 
 class BadInput(BpftraceCase):
+    def test_a_clock_that_finds_out_what_runs(self):
+        """Refused: answering with the one process that the session's alarms go off in would be a wrong answer."""
+        lines = self.bpftrace("-e", "profile:hz:99 { @ = count(); }").wait()
+        self.assertIn("profile:hz:99", "\n".join(lines))
+        self.assertTrue(any("perf_event_open" in l for l in self.home.doctor(SESSION)), self.home.doctor(SESSION))
+
     def test_names_that_are_not_there(self):
         for probe, message in (("tracepoint:syscalls:sys_enter_nonsense", "tracepoint not found"),
                                ("tracepoint:nonsense:nonsense", "tracepoint not found"), ("kprobe:tcp_connect", "tcp_connect")):
