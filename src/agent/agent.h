@@ -64,8 +64,8 @@ struct EventSource;
 bool fire_enter(TrapFrame* f);
 void fire_exit(TrapFrame* f, s64 ret);
 void fire_exec_exit(const char* filename);
-/// Somebody runs at this place: worth making the event.
-bool is_watched(EventPlace place);
+/// Somebody runs at this place, and this process may run programs in the middle of `at`: worth making the event.
+bool is_watched(EventPlace place, const TrapFrame& at);
 /// In the middle of the system call `at`.
 void fire_event(EventPlace place, const EventSource& source, const TrapFrame& at);
 /// Maps the BPF ring buffers made since the last time. False: cannot, so no program that may use one runs.
@@ -160,6 +160,8 @@ void on_mkdir(TrapFrame* f);
 void on_mkdirat(TrapFrame* f);
 
 // memory_maps.cc
+/// A file of our own may stand in for one of /proc: writing it is no system call too many, nor beyond a limit that kills.
+bool may_make_copies();
 /// An open of a /proc/PID/maps has been answered.
 bool open_maps(TrapFrame* f, u64 path, u64 open_flags);
 // mounts.cc

@@ -39,13 +39,16 @@ void see_clock(const ProbeEntry& p, u64 now) {
     *c = Clock{p.event_id, desc->period_ns, now + desc->period_ns, desc->cpu, true};
   }
   c->still_there = true;
-  c->period_ns = desc->period_ns;
+  const u64 period = load_relaxed(&desc->period_ns);
+  if (period != c->period_ns) c->due = now + period;
+  c->period_ns = period;
 }
 
-/// What is attached now, by way of a slot: the host frees what it has unpublished when every slot owned at that time has moved on.
-void see_clocks(u64 now) {
+/// What is attached now, by way of a slot: the host frees what it has unpublished when every slot owned at that time has moved on. False:
+/// there is no slot now.
+bool see_clocks(u64 now) {
   RunSlot* slot = take_client_slot();
-  if (slot == nullptr) return;
+  if (slot == nullptr) return false;
   for (u32 i = 0; i < nr_clocks; ++i) clocks[i].still_there = false;
   const ProbeList* list = load_seq_cst(&session.window.rom->events[static_cast<u32>(EventPlace::Clock)]);
   for (u32 i = 0; list != nullptr && i < list->count; ++i) see_clock(list->entries[i], now);
@@ -56,6 +59,7 @@ void see_clocks(u64 now) {
     else
       clocks[i] = clocks[--nr_clocks];
   }
+  return true;
 }
 
 void go_to_cpu(u32 cpu) {
@@ -110,7 +114,9 @@ extern "C" __attribute__((visibility("default"))) void skep_clock_loop() {
   store_release(&process->epoch, u64{0});  // what this thread knows of its identity is no longer so
   for (;;) {
     const u32 generation = load_acquire(&session.window.rom->clock_generation);
-    see_clocks(clock_ns(1));
-    sleep_until(run_clocks(), generation);
+    constexpr u64 AGAIN = 10'000'000;
+    const bool seen = see_clocks(clock_ns(1));
+    const u64 next = run_clocks(), soon = clock_ns(1) + AGAIN;
+    sleep_until(seen || next < soon ? next : soon, generation);
   }
 }

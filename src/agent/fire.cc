@@ -88,8 +88,14 @@ void run_entry(const ProbeEntry& p, EventRun& e, RunEnv* env) {
 
 void run_list(const ProbeList* list, EventRun& e, RunEnv* env) {
   if (list == nullptr) return;
-  for (u32 i = 0; i < list->count; ++i)
-    if (is_meant(list->entries[i], e.source)) run_entry(list->entries[i], e, env);
+  bool refused = false;  // by a program that modifies the return value: others of its kind are not asked any more
+  for (u32 i = 0; i < list->count; ++i) {
+    const ProbeEntry& p = list->entries[i];
+    const bool modifies = p.kind == ProbeKind::ModifyReturn;
+    if (!is_meant(p, e.source) || (modifies && refused)) continue;
+    run_entry(p, e, env);
+    refused = refused || (modifies && e.overridden);
+  }
 }
 
 /// This process is one that runs programs. On the program's own stack a run could not be told from one left by siglongjmp; and a process
@@ -197,7 +203,13 @@ void fire_exit(TrapFrame* f, s64 ret) {
   run_programs({&session.window.rom->exit[f->nr], list_of(EventPlace::SysExit)}, source, f->sp, f->stack != 0);
 }
 
-bool is_watched(EventPlace place) { return session.window.rom != nullptr && load_relaxed(list_of(place)) != nullptr; }
+bool is_watched(EventPlace place, const TrapFrame& at) {
+  if (session.window.rom == nullptr || load_relaxed(list_of(place)) == nullptr) return false;
+  // What making the event takes, system calls and room on the stack, is not to be had either where no program may run.
+  if (at.stack != 0 && !session.seccomp && !session.shared_tls) return true;
+  fetch_add(&session.window.ram->skipped, 1);
+  return false;
+}
 
 void fire_event(EventPlace place, const EventSource& source, const TrapFrame& at) {
   run_programs({list_of(place), nullptr}, source, at.sp, at.stack != 0);

@@ -126,13 +126,18 @@ bool open_mounts(TrapFrame* f, u64 path_user, u64 open_flags) {
   if ((open_flags & ACCMODE) != 0 || read_user_string(path, sizeof path - 1, path_user) < 0) return false;
   const bool info = same(path, "/proc/self/mountinfo");
   if (!info && !same(path, "/proc/mounts") && !same(path, "/proc/self/mounts")) return false;
-  const s64 real = sys(NR_openat, AT_FDCWD_, path, CLOEXEC, 0);
-  if (real < 0) return false;
+  if (!may_make_copies()) return false;
+  // The copy first: the program gets the lowest free number.
   const s64 fd = sys(319 /* memfd_create */, "mounts", (open_flags & CLOEXEC) != 0 ? 1 : 0);
-  Seen seen{};
-  if (fd >= 0) copy_list(real, fd, info, &seen);
-  sys(NR_close, real);
   if (fd < 0) return false;
+  const s64 real = sys(NR_openat, AT_FDCWD_, path, CLOEXEC, 0);
+  if (real < 0) {
+    sys(NR_close, fd);
+    return false;
+  }
+  Seen seen{};
+  copy_list(real, fd, info, &seen);
+  sys(NR_close, real);
   bool added = false;
   for (u32 i = 0; i < NR_OURS; ++i) {
     if (seen.have[i]) continue;

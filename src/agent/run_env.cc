@@ -73,8 +73,11 @@ u32 cpu_and_node() {
 }
 u32 numa_node(RunEnv*) noexcept { return cpu_and_node() >> 12; }
 
-long write_memory(RunEnv*, void* dst, const void* src, u64 n) noexcept { return skep_guarded_copy(dst, src, n); }
-long send_signal(RunEnv*, u32 signal, bool to_thread) noexcept { return queue_signal(signal, to_thread); }
+// An idle task has no user memory and takes no signals. Linux: kernel/trace/bpf_trace.c:bpf_probe_write_user(), bpf_send_signal_common()
+long write_memory(RunEnv*, void* dst, const void* src, u64 n) noexcept {
+  return session.worker ? -EPERM_ : skep_guarded_copy(dst, src, n);
+}
+long send_signal(RunEnv*, u32 signal, bool to_thread) noexcept { return session.worker ? -EPERM_ : queue_signal(signal, to_thread); }
 bool pid_namespace(RunEnv*, u64* dev, u64* ino) noexcept { return current_pid_namespace(dev, ino); }
 const CgroupPath* cgroups(RunEnv*) noexcept { return current_cgroups(); }
 s64 sys_bpf(RunEnv*, u32 cmd, u64 attr, u32 size) noexcept { return bpf_of_run(cmd, attr, size); }

@@ -60,7 +60,7 @@ void tell(EventPlace place, EventSource& source, const void* record, u64 size, c
 }  // namespace
 
 void tell_exec(const char* filename, const TrapFrame& at) {
-  if (!is_watched(EventPlace::SchedProcessExec)) return;
+  if (!is_watched(EventPlace::SchedProcessExec, at)) return;
   ExecRecord r;
   r.common = 0;
   r.filename[0] = '\0';
@@ -74,7 +74,7 @@ void tell_exec(const char* filename, const TrapFrame& at) {
 }
 
 void tell_fork(s32 child, const TrapFrame& at) {
-  if (!is_watched(EventPlace::SchedProcessFork)) return;
+  if (!is_watched(EventPlace::SchedProcessFork, at)) return;
   ForkRecord r;
   r.common = 0;
   get_comm(r.parent_comm);
@@ -88,7 +88,7 @@ void tell_fork(s32 child, const TrapFrame& at) {
 
 /// Linux: kernel/exit.c:do_exit()
 static void tell_exit(TrapFrame* f) {
-  if (!is_watched(EventPlace::SchedProcessExit)) return;
+  if (!is_watched(EventPlace::SchedProcessExit, *f)) return;
   task_set_exit_code((static_cast<u32>(f->di) & 0xff) << 8);
   ExitRecord r;
   r.common = 0;

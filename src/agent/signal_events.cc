@@ -67,7 +67,7 @@ s32 result_of(const Sent& s, const TaskFacts& t) {
 }  // namespace
 
 void on_send_signal(TrapFrame* f) {
-  if (!is_watched(EventPlace::SignalGenerate)) return;
+  if (!is_watched(EventPlace::SignalGenerate, *f)) return;
   Sent s;
   TaskFacts target;
   if (!what_is_sent(*f, s) || !facts_of_task(s.pid, target)) return;

@@ -43,10 +43,10 @@ u64 own_pid_namespace() {
   return inum;
 }
 
-/// Of this namespace alone it can be said.
+/// Of this namespace alone it can be said, and by a thread that is in it for certain: a vfork child may be in another than its parent.
 bool is_gone(u64 key) {
   constexpr s64 ESRCH_ = 3;
-  return key >> 32 == mine.key >> 32 && sys(NR_tkill, static_cast<s32>(key), 0) == -ESRCH_;
+  return identity_is_certain() && key >> 32 == mine.key >> 32 && sys(NR_tkill, static_cast<s32>(key), 0) == -ESRCH_;
 }
 
 bool is_ours(const TaskTable& t, u32 index) { return index < MAX_TASKS && load_relaxed(&t.heads[index].owner) == process->owner; }
@@ -114,23 +114,25 @@ bool has_block(const TaskTable& t) {
   return true;
 }
 
-bool parent_is_good(const TaskTable& t, const TaskBlock& b, u64 key) {
-  if (b.parent >= MAX_TASKS) return false;
-  const TaskHead& head = t.heads[b.parent];
-  return load_relaxed(&head.key) == key && load_relaxed(&head.owner) == b.parent_owner && b.parent_owner != 0;
+/// `at`: where the block says that its parent's is, read once: others may write it.
+bool parent_is_good(const TaskTable& t, const TaskBlock& b, u32 at, u64 key) {
+  if (at >= MAX_TASKS) return false;
+  const TaskHead& head = t.heads[at];
+  const u64 owner = load_relaxed(&b.parent_owner);
+  return load_relaxed(&head.key) == key && load_relaxed(&head.owner) == owner && owner != 0;
 }
 
-/// False: there is no block for it.
-bool find_parent(TaskTable& t, TaskBlock& b, s32 ppid, u64 key) {
+/// NO_TASK: there is no block for it.
+u32 find_parent(TaskTable& t, TaskBlock& b, s32 ppid, u64 key) {
   u32 index = task_find(t, key);
   if (index == NO_TASK && (index = task_claim(t, process->owner, is_gone)) != NO_TASK) {
     fill_stranger(task_block(t, index), ppid);
     publish(t, index, key);
   }
-  if (index == NO_TASK) return false;
+  if (index == NO_TASK) return NO_TASK;
   b.parent = index;
   b.parent_owner = load_relaxed(&t.heads[index].owner);
-  return true;
+  return index;
 }
 
 /// Up to the first process of the namespace, whose parent is itself. A parent that has died since it was found has another now.
@@ -139,8 +141,9 @@ void tie_to_parents(TaskTable& t, TaskBlock& leader, s32 ppid, u64 ns) {
   for (u32 i = 0; i < MAX_ANCESTORS; ++i) {
     const u64 key = task_key(ns, ppid);
     TaskBlock* parent = b;
-    const bool known = b->ppid == ppid && parent_is_good(t, *b, key);
-    if (ppid > 0 && (known || find_parent(t, *b, ppid, key))) parent = &task_block(t, b->parent);
+    u32 at = load_relaxed(&b->parent);
+    if (ppid > 0 && (b->ppid != ppid || !parent_is_good(t, *b, at, key))) at = find_parent(t, *b, ppid, key);
+    if (ppid > 0 && at < MAX_TASKS) parent = &task_block(t, at);
     b->ppid = ppid;
     if (b->task.real_parent != &parent->task) b->task.real_parent = b->task.parent = &parent->task;
     if (parent == b) return;

@@ -163,6 +163,7 @@ void fill_task(TaskBlock& b, Who who, s32 pid, s32 tgid) {
   zero_bytes(&b, offsetof(TaskBlock, group));
   b.parent = NO_TASK;
   kernel::task_struct& task = b.task;
+  fill_needed(task, b.cgroups);
   task.pid = pid;
   task.tgid = tgid;
   task.usage.refs.counter = 1;

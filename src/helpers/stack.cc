@@ -33,7 +33,7 @@ void walk_user(RunCtx& run, Chain& chain, u32 most) noexcept {
 
 void walk_kernel(const RunCtx& run, Chain& chain, u32 most) noexcept {
   chain.nr = 0;
-  if (run.probe != nullptr && run.probe->symbol_addr != 0 && most != 0) chain.ips[chain.nr++] = run.probe->symbol_addr;
+  if (run.probe != nullptr && run.probe->kind != ProbeKind::Clock && run.probe->symbol_addr != 0 && most != 0) chain.ips[chain.nr++] = run.probe->symbol_addr;
 }
 
 void walk(RunCtx& run, Chain& chain, u32 most, u64 flags) noexcept {

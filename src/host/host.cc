@@ -679,8 +679,10 @@ void Host::owner_gone(u32 index) {
     epoll_ctl(deaths_.get(), EPOLL_CTL_DEL, o.pidfd.get(), nullptr);
     pidfds_.erase(o.pidfd.get());
   }
+  const bool was_worker = o.pid == worker_.pid() && o.pid != 0;
   o = Owner{};
   free_owners_.push_back(index);
+  if (was_worker && kernel_.window().rom()->events[static_cast<u32>(EventPlace::Clock)] != nullptr) kernel_.clock_attached();
   // Its mappings go with its connection, which a fork child keeps open until it has made them its own.
   for (auto& [fd, c] : clients_) {
     if (c.owner != index) continue;

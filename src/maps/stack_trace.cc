@@ -40,7 +40,9 @@ long stack_layout(const MapSpec& spec, u32 nr_cpus, MapDesc* out) noexcept {
   out->elem_size = static_cast<u32>(sizeof(Stack)) + spec.value_size;
   out->elem_value_off = sizeof(Stack);
   out->ram_bytes = round_up<u64>(STATE_SIZE + u64{out->n_buckets} * (sizeof(Bucket) + 2 * u64{out->elem_size}), PAGE_SIZE);
-  return out->ram_bytes > RAM_SIZE ? -ENOMEM : 0;
+  // Walks look at each bucket: more than this would take seconds, and memory that Linux does not have either.
+  constexpr u32 MOST_BUCKETS = 1u << 22;
+  return out->ram_bytes > RAM_SIZE || out->n_buckets > MOST_BUCKETS ? -ENOMEM : 0;
 }
 
 void stack_init(const Window&, MapDesc* desc) noexcept {

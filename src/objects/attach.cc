@@ -9,6 +9,13 @@
 #include <set>
 
 namespace skep {
+
+void clocks_changed(Kernel& kernel) {
+  u32* generation = &kernel.window().rom()->clock_generation;
+  fetch_add(generation, 1);
+  syscall(SYS_futex, generation, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
 namespace {
 
 constexpr u32 BPF_TRACE_MAX_PROGS = 64;  // Linux: kernel/trace/bpf_trace.c
@@ -56,8 +63,7 @@ void set_list(Kernel& kernel, const Place& p, const ProbeList* list) {
     for (u32 nr = 0; nr < MAX_SYSCALLS; ++nr) set_interest(w.rom(), nr);
   }
   if (!p.of_syscall && p.index == static_cast<u32>(EventPlace::Clock)) {
-    fetch_add(&w.rom()->clock_generation, 1);
-    syscall(SYS_futex, &w.rom()->clock_generation, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+    clocks_changed(kernel);
     if (list != nullptr && kernel.clock_attached) kernel.clock_attached();
   }
   if (old == nullptr) return;
@@ -101,19 +107,23 @@ bool is_full(const Kernel& kernel, const ProbeTarget& t) {
 }  // namespace
 
 Status attach_points(Kernel& kernel, const void* owner, const std::shared_ptr<Prog>& prog, std::span<const AttachPoint> points, bool enabled) {
-  std::set<Place> places;
+  const std::size_t before = kernel.attachments.size();
+  std::set<Place> places, published;
   Status status = ok_status();
   for (const AttachPoint& p : points) {
-    if (is_full(kernel, p.target)) {
-      status = Errno(E2BIG);
-      break;
-    }
+    if (is_full(kernel, p.target)) status = Errno(E2BIG);
+    if (!status.ok()) break;
     kernel.attachments.push_back(Attachment{p.target, prog, p.cookie, owner, enabled});
     places.insert(place_of(p.target));
   }
-  for (const Place& p : places)
+  for (const Place& p : places) {
     if (status.ok()) status = publish(kernel, p);
-  if (!status.ok()) detach_owner(kernel, owner);
+    if (status.ok()) published.insert(p);
+  }
+  if (status.ok()) return status;
+  // The lists of places that were not reached are as they were.
+  kernel.attachments.erase(kernel.attachments.begin() + static_cast<std::ptrdiff_t>(before), kernel.attachments.end());
+  for (const Place& p : published) publish_less(kernel, p);
   return status;
 }
 

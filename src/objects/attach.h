@@ -20,6 +20,8 @@ Status attach_points(Kernel& kernel, const void* owner, const std::shared_ptr<Pr
 Status attach_event(Kernel& kernel, PerfEvent* event, std::shared_ptr<Prog> prog, u64 cookie);
 /// Removes what this owner attached, if anything; runs that started before may end after.
 void detach_owner(Kernel& kernel, const void* owner);
+/// The worker looks at its clocks anew.
+void clocks_changed(Kernel& kernel);
 /// PERF_EVENT_IOC_ENABLE and DISABLE of a probe: what a disabled owner attached stays its own and does not run. Never fails.
 void set_owner_enabled(Kernel& kernel, const void* owner, bool enabled);
 

@@ -42,7 +42,10 @@ Result<s64> set_period(CallContext& ctx, PerfEvent& event, u64 arg) {
   attr.freq = event.freq;
   attr.sample_period = value;
   TRY(check_sampling(attr));
-  if (event.clock != nullptr) event.clock->period_ns = event.clock_period_ns = clock_period_ns(attr);
+  if (event.clock != nullptr) {
+    store_relaxed(&event.clock->period_ns, event.clock_period_ns = clock_period_ns(attr));
+    clocks_changed(ctx.kernel);
+  }
   return s64{0};
 }
 

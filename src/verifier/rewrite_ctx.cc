@@ -72,9 +72,10 @@ bool is_converted(const VerifierEnv& env, u32 ptr_type) {
   }
 }
 
-/// Loads through pointers of the kernel's that may be wrong: a fault reads zero.
+/// Loads through pointers of the kernel's: a fault reads zero. Linux trusts some of them; here each leads to memory that processes can
+/// write, and some kernel objects are not there at all.
 bool may_fault(u32 ptr_type) {
-  return ptr_type == PTR_TO_BTF_ID || ptr_type == (PTR_TO_BTF_ID | PTR_UNTRUSTED) || ptr_type == (PTR_TO_BTF_ID | MEM_ALLOC | PTR_UNTRUSTED);
+  return base_type(ptr_type) == PTR_TO_BTF_ID && ((ptr_type & MEM_ALLOC) == 0 || (ptr_type & PTR_UNTRUSTED) != 0);
 }
 
 /// What takes the place of an access; nothing: it stays.
