@@ -2,13 +2,13 @@
 
 #include "agent/agent.h"
 #include "agent/identity.h"
+#include "agent/task_facts.h"
 #include "agent/vdso.h"
 #include "base/bytes.h"
 
 namespace skep::agent {
 namespace {
 
-constexpr s64 AT_FDCWD_ = -100;
 constexpr u64 CGROUP2_MAGIC = 0x63677270, GOOD_FOR_NS = 1'000'000;
 
 struct Kept {
@@ -36,17 +36,6 @@ const char* find_mount() {
   const char* const alone = "/sys/fs/cgroup";
   const char* const beside = "/sys/fs/cgroup/unified";
   return is_cgroup2(alone) ? alone : is_cgroup2(beside) ? beside : nullptr;
-}
-
-/// The whole file, as far as it fits, NUL-terminated.
-bool read_file(const char* path, char* out, u64 size) {
-  const s64 fd = sys(NR_openat, AT_FDCWD_, path, 02000000 /* O_CLOEXEC */, 0);
-  if (fd < 0) return false;
-  u64 at = 0;
-  for (s64 n = 1; n > 0 && at + 1 < size; at += n > 0 ? static_cast<u64>(n) : 0) n = sys(NR_read, fd, out + at, size - 1 - at);
-  sys(NR_close, fd);
-  out[at] = '\0';
-  return at != 0;
 }
 
 /// The line of version 2 is "0::PATH". Cuts it out; null: there is none.

@@ -6,7 +6,6 @@ namespace skep::agent {
 
 /// Of a task as other tasks see it. Linux: fs/proc/array.c
 struct TaskFacts {
-  s32 tgid;
   char comm[16];
   u64 pending, shared_pending, blocked, ignored, caught;  ///< signal masks
 };

@@ -4,11 +4,6 @@
 #include "base/bytes.h"
 
 namespace skep::agent {
-namespace {
-
-constexpr s64 AT_FDCWD_ = -100;
-
-/// The file, NUL-terminated, cut at the end of `out`. False: nothing was read.
 bool read_file(const char* path, char* out, u64 size) {
   const s64 fd = sys(NR_openat, AT_FDCWD_, path, 02000000 /* O_CLOEXEC */, 0);
   u64 have = 0;
@@ -20,6 +15,8 @@ bool read_file(const char* path, char* out, u64 size) {
   out[have] = '\0';
   return have != 0;
 }
+
+namespace {
 
 const char* skip_blanks(const char* p) {
   while (*p == ' ' || *p == '\t') ++p;
@@ -39,6 +36,8 @@ bool take_number(const char** at, u64* out) {
   return true;
 }
 
+}  // namespace
+
 u64 hex_number(const char* p) {
   u64 v = 0;
   for (p = skip_blanks(p);; ++p) {
@@ -49,6 +48,8 @@ u64 hex_number(const char* p) {
     v = v << 4 | digit;
   }
 }
+
+namespace {
 
 /// A name may hold blanks and brackets: it ends at the last bracket. Returns what stands behind it.
 const char* take_name(const char* text, char (&comm)[16]) {

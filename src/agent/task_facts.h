@@ -29,6 +29,10 @@ struct StatusFacts {
 };
 bool read_status(const char* path, StatusFacts& out);
 
+/// A whole small file, NUL-terminated, cut at the end of `out`. False: nothing was read.
+bool read_file(const char* path, char* out, u64 size);
+/// The hexadecimal number that `p` begins with, behind blanks; 0: there is none.
+u64 hex_number(const char* p);
 /// The number a file is made of; `none` if there is none.
 u64 read_number(const char* path, u64 none);
 /// The number in a link of /proc/.../ns: 0: there is none.
